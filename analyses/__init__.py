@@ -1,0 +1,1 @@
+"""Techniques: pure functions from arrays to findings; no DICOM, no network, no clock."""

@@ -1,0 +1,1 @@
+"""What two techniques need, each module named after its science."""

@@ -1,0 +1,1 @@
+"""DICOM in (read, classify, convert) and out (SR, Parametric Map, pages, check)."""

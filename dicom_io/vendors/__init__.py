@@ -1,0 +1,1 @@
+"""Private elements of each maker, and nothing else."""

@@ -1,0 +1,1 @@
+"""The status page: what waits for what and why; read-only."""
