@@ -132,6 +132,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_try_at", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False),
+    Column("sent_at", Float),  # when the destination last answered Success
     Column("confirmed_at", Float),
     sa.UniqueConstraint("sop_instance_uid", "destination"),
 )

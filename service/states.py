@@ -66,7 +66,7 @@ class DeliveryState(StrEnum):
     SENT = "sent"
     CONFIRMED = "confirmed"  # found again at the destination by query
     HELD = "held"  # destination down: tried again at next_try_at
-    REFUSED = "refused"  # the destination said no for good
+    REFUSED = "refused"  # the destination said no for good, or says yes and keeps nothing
     WITHDRAWN = "withdrawn"  # superseded before it was sent
 
 
@@ -156,9 +156,11 @@ DELIVERY: dict[Step, DeliveryState] = {
     Step(DeliveryState.SENDING, Event.SENT): DeliveryState.SENT,
     Step(DeliveryState.SENDING, Event.PEER_DOWN): DeliveryState.HELD,
     Step(DeliveryState.SENDING, Event.PEER_REFUSED): DeliveryState.REFUSED,
+    Step(DeliveryState.SENDING, Event.REPLAYED): DeliveryState.QUEUED,  # the sender stopped in the middle
     Step(DeliveryState.SENT, Event.FOUND): DeliveryState.CONFIRMED,
     Step(DeliveryState.SENT, Event.NOT_FOUND): DeliveryState.HELD,
     Step(DeliveryState.SENT, Event.PEER_DOWN): DeliveryState.SENT,
+    Step(DeliveryState.SENT, Event.GAVE_UP): DeliveryState.REFUSED,  # accepted several times, never found again
     Step(DeliveryState.QUEUED, Event.REPLACED): DeliveryState.WITHDRAWN,
     Step(DeliveryState.HELD, Event.REPLACED): DeliveryState.WITHDRAWN,
     Step(DeliveryState.REFUSED, Event.REPLAYED): DeliveryState.QUEUED,
