@@ -1,0 +1,251 @@
+"""`betz demo`: a study goes over DICOM to Betz, results come back over DICOM to an archive; no root, nothing to install.
+
+Starts an embedded archive and `betz serve` on free loopback ports, sends the digital patient (or a real study), waits until every
+result was found again in the archive, opens them there, and prints the measurements beside the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import highdicom
+import pydicom
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+
+from dicom_io.header import SeriesHeader, read_folder
+from phantom import patient
+from service.archive import Archive
+
+ASSOCIATIONS = 4
+QUIET_S = 3  # nothing else sends to the demo, so a short silence is proof enough
+PATIENCE_S = 900
+MATCH_DIGITS = 4
+
+
+class DemoError(Exception):
+    """The demo could not end well; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One number of a structured report."""
+
+    site: str
+    quantity: str
+    statistic: str
+    value: float
+    unit: str
+
+
+def demo(study: Path | None, folder: Path) -> None:
+    """Run the demo in `folder` (made new); `study` = a folder of DICOM to send instead of the digital patient."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    truth: dict[str, Any] | None = None
+    if study is None:
+        click.echo("making the digital patient (T1 and DWI with a known tensor in every voxel)")
+        patient.make(folder / "patient")
+        truth = json.loads((folder / "patient" / "truth.json").read_text())
+        study = folder / "patient"
+    series = read_folder(study).series
+    if not series:
+        raise DemoError(f"{study} holds no DICOM series")
+    archive_port, receive_port, status_port = (free_port() for _ in range(3))
+    config = write_config(folder, archive_port, receive_port, status_port)
+    archive = Archive(folder / "archive", port=archive_port, ae_title="ARCHIVE")
+    archive.start()
+    try:
+        with serving(config, folder / "betz.log", status_port):
+            click.echo(f"Betz listens; its status page: http://127.0.0.1:{status_port}/")
+            send(series, receive_port)
+            wait(status_port)
+    finally:
+        archive.stop()
+    report(folder, truth)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_config(folder: Path, archive_port: int, receive_port: int, status_port: int) -> Path:
+    """Write the demo's betz.toml and return its path."""
+    path = folder / "betz.toml"
+    path.write_text(
+        f"""[site]
+name = "demo"
+[spool]
+path = "{(folder / "spool").resolve()}"
+reserve_mb = 200
+[receive]
+host = "127.0.0.1"
+port = {receive_port}
+[[receive.peers]]
+ae_title = "SCANNER"
+[settle]
+quiet_s = {QUIET_S}
+[[deliver.destinations]]
+name = "archive"
+ae_title = "ARCHIVE"
+host = "127.0.0.1"
+port = {archive_port}
+[status]
+port = {status_port}
+"""
+    )
+    return path
+
+
+@contextlib.contextmanager
+def serving(config: Path, log: Path, status_port: int) -> Iterator[None]:
+    """`betz serve` as a child until the block ends; its log goes to a file."""
+    with log.open("w") as lines:
+        child = subprocess.Popen([sys.executable, "-m", "service.cli", "serve", "--config", str(config)], stdout=lines, stderr=lines)
+        try:
+            wait_until_ready(child, status_port, log)
+            yield
+        finally:
+            child.terminate()
+            child.wait(60)
+
+
+def wait_until_ready(child: subprocess.Popen[bytes], status_port: int, log: Path) -> None:
+    """Return when /readyz answers 200; `DemoError` when the service ended or was too slow."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            raise DemoError(f"betz serve ended at once; its log: {log}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{status_port}/readyz", timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise DemoError(f"betz serve was not ready after a minute; its log: {log}")
+
+
+def send(series: Sequence[SeriesHeader], port: int) -> None:
+    """Send every instance over four associations at once, as a scanner does."""
+    files = [instance.path for one in series for instance in one.instances]
+    shares = [files[k::ASSOCIATIONS] for k in range(min(ASSOCIATIONS, len(files)))]
+    with click.progressbar(length=len(files), label=f"sending {len(files)} objects of {len(series)} series") as bar, ThreadPoolExecutor(ASSOCIATIONS) as pool:
+        for result in [pool.submit(send_share, share, port) for share in shares]:
+            bar.update(result.result())
+
+
+def send_share(files: Sequence[Path], port: int) -> int:
+    """Send files over one association; the number sent. `DemoError` on anything but Success."""
+    kinds = {(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in map(pydicom.filereader.read_file_meta_info, files)}
+    entity = AE("SCANNER")
+    for sop_class, syntax in sorted(kinds):
+        entity.add_requested_context(sop_class, syntax)
+    association = entity.associate("127.0.0.1", port, ae_title="BETZ")
+    if not association.is_established:
+        raise DemoError("Betz did not accept the association")
+    try:
+        for file in files:
+            status = association.send_c_store(file)
+            if "Status" not in status or status.Status != 0:
+                raise DemoError(f"{file.name} was not accepted: status {status.get('Status', 'none')}")
+    finally:
+        association.release()
+    return len(files)
+
+
+def wait(status_port: int) -> None:
+    """Show what Betz says until every delivery is confirmed and every study is finished."""
+    told = ""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with urllib.request.urlopen(f"http://127.0.0.1:{status_port}/status", timeout=10) as answer:
+            status = json.load(answer)
+        line = progress_line(status)
+        if line != told:
+            click.echo(f"  {line}")
+            told = line
+        if is_done(status):
+            return
+        time.sleep(0.3)
+    raise DemoError(f"no results after {PATIENCE_S} s; the status page said: {told}")
+
+
+def progress_line(status: dict[str, Any]) -> str:
+    """Return one line of /status for a person."""
+    parts = []
+    for what in ("studies", "jobs", "deliveries"):
+        counts = {state: n for state, n in status[what].items() if n}
+        parts.append(f"{what}: " + (", ".join(f"{n} {state}" for state, n in counts.items()) or "none"))
+    return " · ".join(parts)
+
+
+def is_done(status: dict[str, Any]) -> bool:
+    """All studies finished, and all deliveries confirmed."""
+    studies = {state for state, n in status["studies"].items() if n}
+    deliveries = {state for state, n in status["deliveries"].items() if n}
+    return studies == {"finished"} and deliveries == {"confirmed"}
+
+
+def report(folder: Path, truth: dict[str, Any] | None) -> None:
+    """Open what the archive holds and print it."""
+    results = [(path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted((folder / "archive").rglob("*.dcm"))]
+    click.echo(f"\nin the archive: {len(results)} objects")
+    for (number, description, modality), n in count_series(dataset for _, dataset in results).items():
+        click.echo(f"  {number:>5}  {description:<40} {modality:<4} {n:>4} object{'s' if n > 1 else ''}")
+    for path, dataset in results:
+        if dataset.Modality == "SR":
+            print_measurements(measurements(path), truth)
+    click.echo("\npages and figures:")
+    for page in sorted((folder / "spool" / "results").rglob("*.png")):
+        click.echo(f"  {page}")
+    click.echo("\nFor research use only. Not for diagnosis.")
+
+
+def count_series(datasets: Iterator[Dataset]) -> dict[tuple[int, str, str], int]:
+    """Objects by (series number, description, modality)."""
+    counts: dict[tuple[int, str, str], int] = {}
+    for dataset in datasets:
+        key = (int(dataset.SeriesNumber), str(dataset.SeriesDescription), str(dataset.Modality))
+        counts[key] = counts.get(key, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def measurements(path: Path) -> list[Found]:
+    """All numbers of the measurement groups of a TID 1500 report."""
+    document = highdicom.sr.srread(path)
+    found = []
+    for group in document.content.get_image_measurement_groups():
+        sites = [site.value.meaning for site in group.get_finding_sites()] if hasattr(group, "get_finding_sites") else [s.value.meaning for s in group.finding_sites]
+        for measurement in group.get_measurements():
+            derivation = measurement.derivation.meaning if measurement.derivation else ""
+            found.append(Found(", ".join(sites), measurement.name.meaning, derivation, float(measurement.value), measurement.unit.value))
+    return found
+
+
+def print_measurements(found: Sequence[Found], truth: dict[str, Any] | None) -> None:
+    """A table; with the truth's value, difference and tolerance where the truth has that number."""
+    known = {(row["site"].lower(), row["code"], row["statistic"]): row for row in (truth or {}).get("measurements", ())}
+    click.echo(f"\n{'site':<26}{'quantity':<28}{'statistic':<20}{'found':>9}" + (f"{'truth':>9}{'±':>8}" if truth else "") + "  unit")
+    for one in found:
+        line = f"{one.site:<26}{one.quantity:<28}{one.statistic:<20}{one.value:>9.4g}"
+        row = known.get((one.site.lower(), one.quantity, one.statistic.lower()))
+        if row is not None:
+            tolerance = row["tolerance"]["abs"]
+            verdict = "within" if abs(one.value - row["value"]) <= tolerance else "OUTSIDE"
+            line += f"{row['value']:>9.4g}{tolerance:>8.3g}  {verdict}"
+        click.echo(f"{line}  {one.unit}")
