@@ -164,6 +164,7 @@ DELIVERY: dict[Step, DeliveryState] = {
     Step(DeliveryState.QUEUED, Event.REPLACED): DeliveryState.WITHDRAWN,
     Step(DeliveryState.HELD, Event.REPLACED): DeliveryState.WITHDRAWN,
     Step(DeliveryState.REFUSED, Event.REPLAYED): DeliveryState.QUEUED,
+    Step(DeliveryState.WITHDRAWN, Event.REPLAYED): DeliveryState.QUEUED,  # an earlier input set came back
 }
 
 INSTANCE: dict[Step, InstanceState] = {}  # an instance's state is given at reception and never changes
