@@ -1,155 +1,54 @@
 """The ledger: what Betz knows of every instance, series, study, job and delivery, and every change as an event.
 
 SQLAlchemy Core on SQLite (WAL) or PostgreSQL. The spool is the truth: this database can be deleted and rebuilt from it.
-States change only through `Ledger.move`, by the tables of `service.states`. Times are UTC seconds since the epoch.
+States change only through `Ledger.move` and `Ledger.file`, by the tables of `service.states`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
-from service.states import Event, Kind, NotAllowed, after
+from service.states import Event, InstanceState, Kind, NotAllowed, SeriesState, StudyState, after
+from service.tables import (
+    SCHEMA,
+    associations,
+    deliveries,
+    events,
+    facts,
+    instances,
+    jobs,
+    meta,
+    results,
+    series,
+    studies,
+)
 
-SCHEMA = 1
-meta = MetaData()
-
-facts = Table("facts", meta, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))
-
-associations = Table(
+__all__ = [
+    "SCHEMA",
+    "Arrival",
+    "Ledger",
+    "Row",
     "associations",
-    meta,
-    Column("association_id", String(64), primary_key=True),
-    Column("calling_ae", String(16), nullable=False),
-    Column("address", String(64), nullable=False),
-    Column("started_at", Float, nullable=False),
-    Column("ended_at", Float),  # NULL while open
-    Column("outcome", String(32)),  # released, aborted, lost
-)
-
-instances = Table(
-    "instances",
-    meta,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("sop_instance_uid", String(64), nullable=False, index=True),
-    Column("sop_class_uid", String(64), nullable=False),
-    Column("series_uid", String(64), nullable=False, index=True),
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("path", Text, nullable=False),  # relative to the spool
-    Column("size", Integer, nullable=False),
-    Column("sha256", String(64), nullable=False),  # of the data set's bytes as received
-    Column("association_id", String(64), nullable=False, default=""),
-    Column("received_at", Float, nullable=False),
-    Index(
-        "one_stored_instance",
-        "sop_instance_uid",
-        unique=True,
-        sqlite_where=sa.text("state = 'stored'"),
-        postgresql_where=sa.text("state = 'stored'"),
-    ),
-)
-
-series = Table(
-    "series",
-    meta,
-    Column("series_uid", String(64), primary_key=True),
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False, default=""),  # settled: the completeness sentence; classified: why this role
-    Column("role", String(32)),
-    Column("body", String(16)),
-    Column("number", Integer),
-    Column("description", Text, nullable=False, default=""),
-    Column("instances", Integer, nullable=False, default=0),
-    Column("completeness", Text, nullable=False, default=""),
-)
-
-studies = Table(
-    "studies",
-    meta,
-    Column("study_uid", String(64), primary_key=True),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False, default=""),  # settled: the evidence
-    Column("version", Integer, nullable=False, default=1),
-    Column("first_at", Float, nullable=False),
-    Column("last_instance_at", Float, nullable=False),
-    Column("finished_at", Float),
-)
-
-jobs = Table(
-    "jobs",
-    meta,
-    Column("job_id", String(64), primary_key=True),  # a function of (study, analysis, analysis version, inputs' digest)
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("study_version", Integer, nullable=False),  # the newest study version that wants this job
-    Column("analysis", String(64), nullable=False),  # "report" for the study's report
-    Column("analysis_version", String(32), nullable=False),
-    Column("inputs", Text, nullable=False, default="{}"),  # JSON {need: series_uid}
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("next_try_at", Float, nullable=False, default=0.0),
-    Column("created_at", Float, nullable=False),
-    Column("started_at", Float),
-    Column("ended_at", Float),
-    Column("cpu_s", Float),
-    Column("peak_mb", Float),
-    Column(
-        "folder", Text, nullable=False, default=""
-    ),  # relative to the spool: results/<study>/<analysis>-<version>-<digest>
-)
-
-results = Table(
-    "results",
-    meta,
-    Column("sop_instance_uid", String(64), primary_key=True),
-    Column("sop_class_uid", String(64), nullable=False),
-    Column("series_uid", String(64), nullable=False),
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("job_id", String(64), nullable=False, index=True),
-    Column("kind", String(16), nullable=False),  # sr, map, page
-    Column("path", Text, nullable=False),  # relative to the spool
-    Column("sha256", String(64), nullable=False),
-)
-
-deliveries = Table(
     "deliveries",
-    meta,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("sop_instance_uid", String(64), nullable=False, index=True),
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("destination", String(64), nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("reason", Text, nullable=False, default=""),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("next_try_at", Float, nullable=False, default=0.0),
-    Column("queued_at", Float, nullable=False),
-    Column("sent_at", Float),  # when the destination last answered Success
-    Column("confirmed_at", Float),
-    sa.UniqueConstraint("sop_instance_uid", "destination"),
-)
-
-events = Table(
     "events",
-    meta,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("subject", String(64), nullable=False, index=True),  # UID, job id or delivery id
-    Column("study_uid", String(64), nullable=False, index=True),
-    Column("event", String(32), nullable=False),
-    Column("was", String(16), nullable=False),
-    Column("now", String(16), nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-)
+    "facts",
+    "inputs_of",
+    "instances",
+    "jobs",
+    "results",
+    "series",
+    "studies",
+]
 
 KEYS: dict[Kind, tuple[Table, Column[Any]]] = {
     Kind.INSTANCE: (instances, instances.c.id),
@@ -161,6 +60,25 @@ KEYS: dict[Kind, tuple[Table, Column[Any]]] = {
 
 Row = sa.RowMapping
 SQLITE_BUSY_S = 30.0  # several processes write; a commit lasts milliseconds, so this long means something is stuck
+POSTGRES_SCHEMA_LOCK = 0x6265747A  # "betz": processes that start together make the tables one after the other
+ROWS_A_STATEMENT = 400  # 11 columns each: below the 32 766 parameters of SQLite and PostgreSQL
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One instance that came, as the receiver or the spool tells it; UIDs as `service.spool.ledger_uid` has them."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    state: InstanceState
+    path: str  # relative to the spool
+    size: int
+    sha256: str
+    received_at: float
+    association_id: str = ""
+    reason: str = ""
 
 
 class Ledger:
@@ -168,12 +86,19 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         """Open (and create, when empty) the ledger at an SQLAlchemy URL; `sqlite:///…` or `postgresql+pg8000://…`."""
-        arguments = {"timeout": SQLITE_BUSY_S} if url.startswith("sqlite") else {}
-        self.engine = sa.create_engine(url, connect_args=arguments)
-        if url.startswith("sqlite"):
+        self.sqlite = url.startswith("sqlite")
+        if self.sqlite:
+            Path(sa.make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        self.engine = sa.create_engine(
+            url, connect_args={"timeout": SQLITE_BUSY_S} if self.sqlite else {}, pool_pre_ping=not self.sqlite
+        )
+        self._writer = self.engine.execution_options(writes=True)
+        if self.sqlite:
             sa.event.listen(self.engine, "connect", _sqlite_pragmas)
             sa.event.listen(self.engine, "begin", _sqlite_begin)
-        with self.engine.begin() as connection:
+        with self.transaction() as connection:
+            if not self.sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRES_SCHEMA_LOCK)))
             meta.create_all(connection)
             held = connection.execute(sa.select(facts.c.value).where(facts.c.name == "schema")).scalar()
             if held is None:
@@ -189,17 +114,17 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Several statements that happen together or not at all."""
-        with self.engine.begin() as connection:
+        """Several statements that happen together or not at all; the way to write."""
+        with self._writer.begin() as connection:
             yield connection
 
     def all(self, query: sa.Select[Any]) -> list[Row]:
-        """Return all rows of a query."""
+        """Return all rows of a query; waits for no writer."""
         with self.engine.connect() as connection:
             return list(connection.execute(query).mappings())
 
     def one(self, query: sa.Select[Any]) -> Row | None:
-        """Return the first row of a query, or None."""
+        """Return the first row of a query, or None; waits for no writer."""
         with self.engine.connect() as connection:
             return connection.execute(query).mappings().first()
 
@@ -262,6 +187,115 @@ class Ledger:
             return False
         return True
 
+    def file(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Enter instances, and with them their series and studies; a late one reopens both (study version + 1).
+
+        What is already entered under the same path is passed over, so filing twice is harmless. Returns the arrivals
+        that were not entered because another file is the stored instance of their UID: they belong in quarantine.
+        """
+        refused: list[Arrival] = []
+        with self.transaction() as connection:
+            stored = [a for a in arrivals if a.state is InstanceState.STORED]
+            new = self._enter_stored(connection, stored)
+            paths = self._stored_paths(connection, [a.sop_instance_uid for a in stored])
+            refused = [a for a in stored if paths.get(a.sop_instance_uid) != a.path]
+            others = [a for a in arrivals if a.state is not InstanceState.STORED]
+            for arrival in others:
+                key = connection.execute(instances.insert().values(**_row(arrival))).inserted_primary_key
+                event = Event.CONFLICTED if arrival.state is InstanceState.QUARANTINED else Event.RECEIVED_AGAIN
+                subject = str(key[0]) if key else arrival.sop_instance_uid
+                self.note(
+                    connection, Kind.INSTANCE, subject, arrival.study_uid, event, "", arrival.state, arrival.reason
+                )
+            self._open(connection, new)
+        return refused
+
+    def open_association(self, association_id: str, calling_ae: str, address: str, at: float) -> None:
+        """Remember that somebody is sending."""
+        row = {"association_id": association_id, "calling_ae": calling_ae, "address": address, "started_at": at}
+        with self.transaction() as connection:
+            connection.execute(self._insert_if_new(associations, [row]))
+
+    def end_association(self, association_id: str, outcome: str, at: float) -> None:
+        """Remember that the sender is gone: released, aborted or lost. Only the first end counts."""
+        with self.transaction() as connection:
+            connection.execute(
+                associations.update()
+                .where(associations.c.association_id == association_id, associations.c.ended_at.is_(None))
+                .values(ended_at=at, outcome=outcome)
+            )
+
+    def _insert_if_new(self, table: Table, rows: Sequence[dict[str, Any]]) -> Any:
+        insert = sqlite.insert if self.sqlite else postgresql.insert
+        return insert(table).values(list(rows)).on_conflict_do_nothing()
+
+    def _enter_stored(self, connection: sa.Connection, stored: Sequence[Arrival]) -> list[Arrival]:
+        """Insert stored instances that are not there; those that were inserted, in order."""
+        entered: set[str] = set()
+        # always in the same order: two processes with the same instances wait for each other instead of deadlocking
+        ordered = sorted({a.sop_instance_uid: a for a in reversed(stored)}.items())
+        for start in range(0, len(ordered), ROWS_A_STATEMENT):
+            rows = [_row(arrival) for _, arrival in ordered[start : start + ROWS_A_STATEMENT]]
+            statement = self._insert_if_new(instances, rows).returning(instances.c.path)
+            entered.update(connection.execute(statement).scalars())
+        return [arrival for _, arrival in ordered if arrival.path in entered]
+
+    def _stored_paths(self, connection: sa.Connection, uids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for start in range(0, len(uids), ROWS_A_STATEMENT):
+            query = sa.select(instances.c.sop_instance_uid, instances.c.path).where(
+                instances.c.state == InstanceState.STORED,
+                instances.c.sop_instance_uid.in_(uids[start : start + ROWS_A_STATEMENT]),
+            )
+            found.update((row.sop_instance_uid, row.path) for row in connection.execute(query))
+        return found
+
+    def _open(self, connection: sa.Connection, new: Sequence[Arrival]) -> None:
+        """Series and studies of newly stored instances are open: made when unknown, reopened when they had gone on."""
+        for study_uid in sorted({a.study_uid for a in new}):
+            times = [a.received_at for a in new if a.study_uid == study_uid]
+            row = {
+                "study_uid": study_uid,
+                "state": StudyState.RECEIVING,
+                "version": 1,
+                "first_at": min(times),
+                "last_instance_at": max(times),
+            }
+            self._open_one(connection, Kind.STUDY, row, len(times))
+        for series_uid in sorted({a.series_uid for a in new}):
+            here = [a for a in new if a.series_uid == series_uid]
+            row = {
+                "series_uid": series_uid,
+                "study_uid": here[0].study_uid,
+                "state": SeriesState.OPEN,
+                "instances": 0,
+                "last_instance_at": max(a.received_at for a in here),
+            }
+            self._open_one(connection, Kind.SERIES, row, len(here))
+
+    def _open_one(self, connection: sa.Connection, kind: Kind, row: dict[str, Any], arrived: int) -> None:
+        table, key_column = KEYS[kind]
+        key = row[key_column.name]
+        made = connection.execute(self._insert_if_new(table, [row]).returning(key_column)).first()
+        held = connection.execute(sa.select(table).where(key_column == key).with_for_update()).mappings().one()
+        late = max(held["last_instance_at"], row["last_instance_at"])
+        columns: dict[str, Any] = {"last_instance_at": late}
+        if kind is Kind.SERIES:
+            columns["instances"] = held["instances"] + arrived
+        if made is not None:
+            self.note(connection, kind, key, held["study_uid"], Event.RECEIVED, "", held["state"])
+        elif after(kind, held["state"], Event.RECEIVED) != held["state"]:
+            reason = f"{arrived} late instance{'s' if arrived > 1 else ''} arrived"
+            if kind is Kind.STUDY:
+                columns["version"] = held["version"] + 1
+            self.move(kind, key, Event.RECEIVED, reason, connection=connection, **columns)
+            return
+        connection.execute(table.update().where(key_column == key).values(**columns))
+
+
+def _row(arrival: Arrival) -> dict[str, Any]:
+    return {**asdict(arrival), "state": str(arrival.state)}
+
 
 def inputs_of(job: Row) -> dict[str, str]:
     """Series UID by need of a job row."""
@@ -272,11 +306,12 @@ def inputs_of(job: Row) -> dict[str, str]:
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # BEGIN is ours: see _sqlite_begin
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
-    # take the write lock at once: a read that later wants to write would fail with "database is locked" without waiting
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # a writer takes the write lock at once: a read that later wants to write fails with "database is locked", unwaited
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
