@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,10 +28,11 @@ def data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
-    """Path of a peer's program, Debian's before any of the same name in a virtual environment; missing = the test fails."""
+    """Path of a peer's program: Debian's, else this environment's (dcmqi); missing = the test fails."""
 
     def find(name: str) -> str:
-        found = shutil.which(name, path="/usr/bin:/usr/sbin:/usr/lib/orthanc") or shutil.which(name)
+        places = ["/usr/bin", "/usr/sbin", "/usr/lib/orthanc", str(Path(sys.executable).parent)]
+        found = shutil.which(name, path=":".join(places)) or shutil.which(name)
         assert found, f"{name} is missing: run deploy/test-packages.sh"
         return found
 
