@@ -20,26 +20,26 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from PIL import Image
 
 from analyses.contract import (
     Analysis,
-    Body,
     Figure,
     Findings,
     Inputs,
-    RoleKind,
     Technique,
     Unsuitable,
     Volume,
     Workspace,
 )
 from dicom_io import check, convert, facts
-from dicom_io.classify import Role
-from dicom_io.header import SeriesHeader, read_series
+from dicom_io.classify import classify
+from dicom_io.header import SeriesHeader
 from dicom_io.results import findings_json, maps, report
 from dicom_io.results.run import AnalysisRun, Maker, RunState, object_kind
 from service import child
+from service.fault import place
 from service.order import (
     FIGURES_FOLDER,
     FINDINGS_FILE,
@@ -50,15 +50,13 @@ from service.order import (
     Outcome,
     ResultObject,
     RunOrder,
-    SeriesOrder,
 )
+from service.routing import read_readable, rules_of
 
 TRACEBACK_FILE = "traceback.txt"
 PROGRESS_EVERY_S = 0.2
 CONVERTED = 0.15  # shares of a job's time, for the progress bar only
 ANALYSED = 0.85
-
-Converter = Callable[[SeriesHeader, Role, Path], Volume]
 
 
 def main(arguments: Sequence[str], analyses: Mapping[str, Analysis] | None = None) -> int:
@@ -83,13 +81,7 @@ def perform(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None
         return Outcome.of(order, Ending.DEAD, f"{order.analysis} ran out of memory")
     except Exception as error:  # noqa: BLE001  the rim of the job
         (scratch / TRACEBACK_FILE).write_text(traceback.format_exc(), "utf-8")
-        return Outcome.of(order, Ending.FAILED, f"{order.analysis} broke off: {_place(error)}")
-
-
-def _place(error: BaseException) -> str:
-    """Kind and place of a fault; its text stays in the job's folder, because it may hold a header's value."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno}"
+        return Outcome.of(order, Ending.FAILED, f"{order.analysis} broke off: {place(error)}")
 
 
 def _do(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None) -> Outcome:
@@ -123,15 +115,15 @@ def _find(name: str, analyses: Mapping[str, Analysis] | None) -> Analysis:
 
 def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Outcome:
     tell = _progress(scratch)
-    headers = {one.series_uid: read_series([Path(path) for path in one.paths]) for one in order.series}
-    roles = {one.series_uid: role_of(one) for one in order.series}
+    headers = _headers(order)
+    rules = rules_of(order.rules)
     with tempfile.TemporaryDirectory() as temporary:
         volumes: dict[str, Volume] = {}
         for number, (need, uid) in enumerate(sorted(order.inputs.items())):
             tell(CONVERTED * number / len(order.inputs), f"reading {need}")
             folder = Path(temporary, f"in{number}")
             folder.mkdir()
-            series_facts = facts.facts(headers[uid], roles[uid])
+            series_facts = facts.facts(headers[uid], classify(headers[uid], rules))
             volumes[need] = convert.convert(headers[uid], series_facts, folder)
         series = {need: headers[uid] for need, uid in order.inputs.items()}
         work = Path(temporary, "work")
@@ -141,7 +133,7 @@ def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Ou
             folder=work,
             progress=lambda fraction, sentence: tell(CONVERTED + fraction * (ANALYSED - CONVERTED), sentence),
             random=np.random.default_rng(int(order.digest, 16)),
-            threads=order.threads,
+            threads=min(order.threads, int(os.environ.get(child.THREAD_VARIABLES[0], order.threads))),
         )
         findings = analysis.run(Inputs(volumes, patient.age_years, patient.sex or None), workspace)
     tell(ANALYSED, "writing maps")
@@ -154,13 +146,18 @@ def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Ou
 
 
 def _report(order: Order, part: Path) -> Outcome:
-    headers = {one.series_uid: read_series([Path(path) for path in one.paths]) for one in order.series}
-    series = [(headers[one.series_uid], role_of(one)) for one in order.series]
+    headers = _headers(order)
+    rules = rules_of(order.rules)
+    series = [(header, classify(header, rules)) for header in headers.values()]
     runs = [_run(run, headers) for run in order.runs]
     predecessor = Path(order.predecessor) if order.predecessor else None
     paths = report.write_report(series, runs, maker_of(order), part, predecessor)
     _check(paths, tuple(headers.values()), lambda _: None)
     return replace(Outcome.of(order, Ending.DONE, ""), objects=_objects(paths, part))
+
+
+def _headers(order: Order) -> dict[str, SeriesHeader]:
+    return {uid: read_readable(map(Path, paths))[0] for uid, paths in sorted(order.series.items())}
 
 
 def _run(run: RunOrder, headers: Mapping[str, SeriesHeader]) -> AnalysisRun:
@@ -192,11 +189,6 @@ def read_findings(folder: Path) -> Findings:
     return replace(findings, figures=figures)
 
 
-def role_of(series: SeriesOrder) -> Role:
-    """Return the role that a series was given when its study was planned."""
-    return Role(RoleKind(series.role), Body(series.body), series.phantom, series.reason, tuple(series.evidence))
-
-
 def maker_of(order: Order) -> Maker:
     """Who makes the objects of this job, and when (the same in every repetition)."""
     zone = UTC
@@ -224,8 +216,6 @@ def _write_figures(figures: Sequence[Figure], part: Path) -> tuple[tuple[str, st
 
 
 def _objects(paths: Sequence[Path], part: Path) -> tuple[ResultObject, ...]:
-    import pydicom
-
     found = []
     for path in sorted(paths):
         header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID"])

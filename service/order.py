@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from dicom_io.part10 import Undecodable, read_file_head
+
 REPORT = "report"
 REPORT_VERSION = "1"
 OUTCOME_FILE = "outcome.json"
@@ -30,19 +32,6 @@ class Ending(StrEnum):
     FAILED = "failed"  # may be tried again
     DEAD = "dead"  # would end the same way again: memory or time overrun, a result that did not pass its check
     CANCELLED = "cancelled"  # superseded while it ran
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesOrder:
-    """A series' files, and what it was found to be."""
-
-    series_uid: str
-    paths: tuple[str, ...]
-    role: str
-    body: str
-    phantom: bool
-    reason: str
-    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +58,8 @@ class Order:
     version: str
     digest: str
     inputs: Mapping[str, str]  # need -> series UID
-    series: tuple[SeriesOrder, ...]
+    series: Mapping[str, tuple[str, ...]]  # series UID -> its files
+    rules: tuple[Mapping[str, str], ...]  # the site's own table of roles, as in the configuration
     folder: str  # where the results go
     at: float  # seconds since the epoch: the time written into the objects, the same in every repetition
     software_version: str
@@ -87,10 +77,8 @@ class Order:
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote."""
         values = json.loads(path.read_text("utf-8"))
-        values["series"] = tuple(
-            SeriesOrder(**{**one, "paths": tuple(one["paths"]), "evidence": tuple(one["evidence"])})
-            for one in values["series"]
-        )
+        values["series"] = {uid: tuple(paths) for uid, paths in values["series"].items()}
+        values["rules"] = tuple(values["rules"])
         values["runs"] = tuple(RunOrder(**one) for one in values["runs"])
         return cls(**values)
 
@@ -155,6 +143,16 @@ class Outcome:
         return cls(**values)
 
 
+def data_set_sha256(path: Path) -> str:
+    """SHA-256 of a file's data set, as the receiver reckons it: without preamble and file meta group."""
+    data = path.read_bytes()
+    try:
+        start = read_file_head(data).data_set_at
+    except Undecodable:
+        start = 0
+    return hashlib.sha256(memoryview(data)[start:]).hexdigest()
+
+
 def inputs_digest(instances: Iterable[tuple[str, str]], *more: str) -> str:
     """Digest of (SOP instance UID, sha256 of its data set) in any order, and of what else decides the result."""
     total = hashlib.sha256()
@@ -163,6 +161,18 @@ def inputs_digest(instances: Iterable[tuple[str, str]], *more: str) -> str:
     for text in more:
         total.update(f"{len(text)} {text}\n".encode())
     return total.hexdigest()[:DIGEST_LENGTH]
+
+
+def analysis_digest(
+    instances: Iterable[tuple[str, str]],
+    study_uid: str,
+    analysis: tuple[str, str],
+    inputs: Mapping[str, str],
+    maker: tuple[str, str],
+) -> str:
+    """Digest of an analysis (name, version) on its inputs; `maker`: what of the configuration stands in every object."""
+    needs = [f"{need}={uid}" for need, uid in sorted(inputs.items())]
+    return inputs_digest(instances, study_uid, *analysis, *maker, *needs)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

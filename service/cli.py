@@ -1,0 +1,206 @@
+"""`betz`: everything that a person starts. Progress and colour where somebody watches, plain lines otherwise.
+
+A fault is one sentence on standard error and exit code 2; modules are imported when their command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from service.config import Config
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+CONFIG = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), default=Path("betz.toml"), show_default=True
+)
+JOBS_SHOWN = 50
+STATE_COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "dead": "red", "failed": "red"}
+
+
+class Fault(click.ClickException):
+    """A sentence for the person at the keyboard; exit code 2."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="betz", prog_name="betz")
+def main() -> None:
+    """Receives MRI over DICOM, finds out what each series is, runs analyses, returns results to the PACS. Research use."""
+
+
+@main.command()
+@CONFIG
+def serve(config_path: Path) -> None:
+    """Run the service until SIGTERM."""
+    _load(config_path)
+    from service import supervise
+
+    raise SystemExit(supervise.serve(config_path))
+
+
+@main.command()
+@click.option("--study", type=FOLDER, help="A folder of DICOM files to send instead of the digital patient.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("betz-demo"), show_default=True)
+def demo(study: Path | None, out: Path) -> None:
+    """Send a study to Betz over DICOM and show what comes back in an archive."""
+    from service import demo as demonstration
+
+    try:
+        demonstration.demo(study, out)
+    except demonstration.DemoError as reason:
+        raise Fault(str(reason)) from None
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the results go.")
+@click.option("--only", help="Run this analysis only.")
+def analyse(folder: Path, out: Path, only: str | None) -> None:
+    """Analyse the DICOM files below FOLDER without the network: results.json, routing.json, dicom/, figures/."""
+    from service import analyse as analysing
+
+    with _progress() as tell:
+        try:
+            studies = analysing.analyse(folder, out, only, tell)
+        except analysing.CannotAnalyse as reason:
+            raise Fault(str(reason)) from None
+    for study in studies:
+        for run in study.runs:
+            click.echo(f"{run.technique}: {run.state}" + (f" ({run.reason})" if run.reason else ""))
+        click.echo(f"results: {study.out}")
+    failures = [reason for study in studies for reason in study.failures]
+    if failures:
+        raise Fault("; ".join(failures))
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print the form of routing.json.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="Use the table of roles of this configuration."
+)
+def explain(folder: Path, as_json: bool, config_path: Path | None) -> None:
+    """Say what every series below FOLDER is, and what would run on it; nothing is run."""
+    from service import explain as explaining
+    from service.routing import rules_of
+
+    rules = rules_of(rule.model_dump() for rule in _load(config_path).roles) if config_path else ()
+    explanation = explaining.explain(folder, rules)
+    if as_json:
+        click.echo(json.dumps(explanation.to_json(), indent=1, ensure_ascii=False))
+        return
+    for line in explaining.lines(explanation, shutil.get_terminal_size().columns):
+        click.echo(line)
+
+
+@main.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Examine this configuration, too.")
+@click.option("--rebuild", is_flag=True, help="Make the ledger again from the spool.")
+def doctor(config_path: Path | None, rebuild: bool) -> None:
+    """Examine the environment, the configuration, the disk and the peers."""
+    config = _load(config_path) if config_path else None
+    if rebuild:
+        if config is None:
+            raise Fault("--rebuild needs --config")
+        _rebuild(config)
+    from service import doctor as examining
+
+    checks = examining.examine(config)
+    for check in checks:
+        click.echo(str(check))
+    if not all(check.good for check in checks):
+        raise SystemExit(1)
+
+
+@main.command()
+@CONFIG
+@click.option("--dead", is_flag=True, help="Only jobs that will not be tried again.")
+def jobs(config_path: Path, dead: bool) -> None:
+    """List the newest jobs with their state and reason."""
+    import sqlalchemy as sa
+
+    from service import jobs as job_rows
+    from service.ledger import Ledger
+    from service.states import JobState
+
+    table = job_rows.jobs
+    query = sa.select(table).order_by(table.c.created_at.desc()).limit(JOBS_SHOWN)
+    ledger = Ledger(_load(config_path).ledger_url)
+    found = ledger.all(query.where(table.c.state == JobState.DEAD) if dead else query)
+    ledger.close()
+    for job in found:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
+        state = click.style(f"{job['state']:<10}", fg=STATE_COLOURS.get(job["state"]))
+        click.echo(f"{when}  {state}  {job['job_id']}  {job['reason']}")
+    if not found:
+        click.echo("no dead jobs" if dead else "no jobs")
+
+
+@main.command()
+@click.argument("job_id", metavar="JOB")
+@CONFIG
+def replay(job_id: str, config_path: Path) -> None:
+    """Let a job that ended (dead, unsuitable, done) run again."""
+    from service import jobs as job_rows
+    from service.ledger import Ledger
+    from service.states import NotAllowed
+
+    config = _load(config_path)
+    ledger = Ledger(config.ledger_url)
+    try:
+        job_rows.replay(ledger, config.spool.path, job_id)
+    except KeyError:
+        raise Fault(f"there is no job {job_id}; betz jobs lists them") from None
+    except NotAllowed as reason:
+        raise Fault(str(reason)) from None
+    finally:
+        ledger.close()
+    click.echo(f"{job_id} will run again")
+
+
+def _load(path: Path) -> Config:
+    from service.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as faults:
+        raise Fault(str(faults)) from None
+
+
+def _rebuild(config: Config) -> None:
+    from service.ledger import rebuild
+    from service.spool import Spool
+
+    rebuild(config.ledger_url, Spool(config.spool.path))
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """One bar for the job that runs where somebody watches, one line a step otherwise."""
+    last: dict[str, str] = {}
+    watched = click.get_text_stream("stderr").isatty()
+
+    def line(analysis: str, fraction: float, sentence: str) -> None:
+        if last.get(analysis) != sentence:
+            last[analysis] = sentence
+            click.echo(f"{analysis} {fraction:4.0%} {sentence}", err=True)
+
+    def bar(analysis: str, fraction: float, sentence: str) -> None:
+        done = round(fraction * 30)
+        click.echo(
+            f"\r\x1b[K{analysis:<8} {'━' * done}{'─' * (30 - done)} {fraction:4.0%} {sentence}", nl=False, err=True
+        )
+
+    yield bar if watched else line
+    if watched:
+        click.echo("\r\x1b[K", nl=False, err=True)
