@@ -1,40 +1,38 @@
-"""One typed, immutable view of an instance's header and of a series, every vendor behind it."""
+"""One typed, immutable view of an instance's header and of a series, every vendor behind it.
+
+A header is hostile until proven otherwise: an element that is absent, empty or garbage is None or "", never an error.
+"""
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-Vector = tuple[float, float, float]
+from dicom_io import elements as part5
+from dicom_io import frames as planes
+from dicom_io import vendors
+from dicom_io.acquisition import acquisition
+from dicom_io.elements import Elements, Vector
+from dicom_io.frames import Component, FrameHeader
+from dicom_io.vendors.said import unit
 
-
-class Component(StrEnum):
-    """Part of the complex signal that pixel values are (or a field map's own kind)."""
-
-    MAGNITUDE = "magnitude"
-    PHASE = "phase"
-    REAL = "real"
-    IMAGINARY = "imaginary"
-    FIELD = "field"
-
-
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
-    """One image plane (a classic instance, a frame of an enhanced one) or one tiled volume (mosaic, VFRAME).
-
-    Positions and directions are LPS patient coordinates as DICOM has them; None = not said.
-    """
-
-    position_lps: Vector | None
-    orientation_lps: tuple[float, float, float, float, float, float] | None
-    te_ms: float | None
-    bvalue: float | None  # s/mm2
-    gradient_lps: Vector | None  # unit; None at b = 0, for trace images and when not said
-    isotropic: bool  # a trace-weighted image, not a direction
-    component: Component
-    temporal_index: int | None
-    slice_time_s: float | None
+__all__ = [
+    "Component",
+    "Folder",
+    "FrameHeader",
+    "InstanceHeader",
+    "SeriesHeader",
+    "Unreadable",
+    "Vector",
+    "read_folder",
+    "read_instance",
+    "read_series",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,15 @@ class InstanceHeader:
     tile_normal_lps: Vector | None
     frames: tuple[FrameHeader, ...]
     expected_slices: int | None  # vendor or standard counts, for completeness
-    expected_volumes: int | None
+    expected_volumes: int | None  # of one echo and one component
+    expected_instances: int | None = None  # of the whole series
+    expected_frames: int | None = None  # NumberOfFrames of an enhanced object
+    study_description: str = ""
+    contrast: str = ""  # AcquisitionContrast: DIFFUSION, PERFUSION, TIME_OF_FLIGHT ...
+    perfusion: bool = False  # arterial spin labelling or contrast bolus, said in so many words
+    spectroscopy: str = ""  # MR Spectroscopy Acquisition Type: SINGLE_VOXEL, ROW, PLANE, VOLUME
+    derivation: str = ""
+    pulse_sequence: str = ""  # the maker's own name of the sequence where SequenceName is empty or free text
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +107,195 @@ class SeriesHeader:
     def first(self) -> InstanceHeader:
         """Return the first instance; a series has at least one."""
         return self.instances[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Everything under a folder: its series, and the files that are no DICOM instance with the reason."""
+
+    series: tuple[SeriesHeader, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+
+
+class Unreadable(Exception):  # noqa: N818  the project's exceptions name a state, not a class of error
+    """A file that is not a DICOM instance; the text is the reason."""
+
+
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 9.1
+LONGEST_UID = 64
+PHANTOM_WORDS = re.compile(r"phantom|fantom|(?<![a-z])(acr|fbirn|qa|qc)(?![a-z])", re.IGNORECASE)
+AGE = re.compile(r"(\d{3})([DWMY])")  # AS, PS3.5 6.2
+DATE_TIME = re.compile(r"\d{8}")
+AGE_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+SPECTROSCOPY_CLASS = "1.2.840.10008.5.1.4.1.1.4.2"
+
+
+def read_series(paths: Iterable[Path]) -> SeriesHeader:
+    """Headers of the instances of one series, ordered; `Unreadable` names the first file that cannot belong to it."""
+    instances = [read_instance(path) for path in paths]
+    if not instances:
+        raise Unreadable("a series without instances")
+    for instance in instances:
+        if instance.series_uid != instances[0].series_uid:
+            raise Unreadable(f"{instance.path.name} belongs to another series than {instances[0].path.name}")
+    return _series(instances)
+
+
+def read_folder(folder: Path) -> Folder:
+    """Every series below `folder`, in the order of their numbers, and what could not be read."""
+    found: dict[str, list[InstanceHeader]] = defaultdict(list)
+    unreadable: list[tuple[Path, str]] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            instance = read_instance(path)
+        except Unreadable as reason:
+            unreadable.append((path, str(reason)))
+        else:
+            found[instance.series_uid].append(instance)
+    series = sorted(map(_series, found.values()), key=lambda one: (one.first.study_uid, one.first.series_number or 0))
+    return Folder(tuple(series), tuple(unreadable))
+
+
+def read_instance(path: Path) -> InstanceHeader:
+    """Header of one instance, without its pixel data; `Unreadable` says why there is none."""
+    try:
+        meta, data = part5.read(path)
+    except part5.Malformed as reason:
+        raise Unreadable(f"not a DICOM file: {reason}") from None
+    except OSError as error:
+        raise Unreadable(error.strerror or "cannot be read") from None
+    if meta.text(0x00020002) == MEDIA_DIRECTORY:
+        raise Unreadable("a DICOMDIR, not an instance")
+    for tag, name in ((0x00080018, "SOP Instance UID"), (0x0020000D, "Study UID"), (0x0020000E, "Series UID")):
+        if not is_uid(data.text(tag)):
+            raise Unreadable(f"no valid {name}")
+    return _instance(path, meta, data)
+
+
+def is_uid(text: str) -> bool:
+    """Whether the text is a UID by PS3.5 9.1, safe to be a file name."""
+    return len(text) <= LONGEST_UID and UID.fullmatch(text) is not None
+
+
+def _series(instances: list[InstanceHeader]) -> SeriesHeader:
+    def place(instance: InstanceHeader) -> tuple[bool, int, str]:
+        return instance.instance_number is None, instance.instance_number or 0, instance.sop_instance_uid
+
+    return SeriesHeader(tuple(sorted(instances, key=place)))
+
+
+def _instance(path: Path, meta: Elements, data: Elements) -> InstanceHeader:
+    manufacturer = data.text(0x00080070)
+    said = vendors.said(manufacturer, data, planes.orientation(data))
+    many = planes.FRAME_GROUPS in data or planes.SHARED_GROUPS in data
+    frames = planes.enhanced(data, said) if many else (planes.classic(data, said),)
+    how = acquisition(data)
+    rows, columns = data.integer(planes.ROWS) or 0, data.integer(planes.COLUMNS) or 0
+    return InstanceHeader(
+        path=path,
+        sop_instance_uid=data.text(0x00080018),
+        sop_class_uid=data.text(0x00080016) or meta.text(0x00020002),
+        transfer_syntax_uid=meta.text(0x00020010),
+        study_uid=data.text(0x0020000D),
+        series_uid=data.text(0x0020000E),
+        identity=_identity(data),
+        age_years=_age(data),
+        sex=data.text(0x00100040),
+        study_date=data.text(0x00080020),
+        acquired=_acquired(data),
+        quality_control_subject=_is_quality_control(data),
+        modality=data.text(0x00080060),
+        manufacturer=manufacturer,
+        model=data.text(0x00081090),
+        software=data.text(0x00181020).replace("\\", " "),
+        device_serial=data.text(0x00181000),
+        field_t=_field(data.number(0x00180087)),
+        series_number=data.integer(0x00200011),
+        instance_number=data.integer(0x00200013),
+        series_description=data.text(0x0008103E),
+        protocol_name=data.text(0x00181030),
+        sequence_name=data.text(0x00180024) or data.text(0x00189005),
+        body_part=data.text(0x00180015) or data.item(0x00082218).text(0x00080104),
+        coil=" ".join(word for word in (how.coil, said.coil) if word),
+        patient_position=data.text(0x00185100),
+        image_type=data.texts(planes.IMAGE_TYPE),
+        scanning_sequence=how.scanning_sequence,
+        sequence_variant=how.sequence_variant,
+        scan_options=data.texts(0x00180022),
+        three_d={"3D": True, "2D": False}.get(data.text(0x00180023)),
+        tr_ms=how.tr_ms,
+        ti_ms=how.ti_ms or said.ti_ms,
+        flip_deg=how.flip_deg,
+        echo_train=how.echo_train,
+        rows=rows,
+        columns=columns,
+        pixel_spacing_mm=how.pixel_spacing_mm,
+        slice_thickness_mm=how.slice_thickness_mm,
+        slice_spacing_mm=how.slice_spacing_mm,
+        frame_of_reference_uid=data.text(0x00200052),
+        tiles=said.tiles,
+        tile_rows=rows // said.tile_rows if said.tiles else 0,
+        tile_columns=columns // said.tile_columns if said.tiles else 0,
+        tile_normal_lps=unit(said.tile_normal),
+        frames=frames,
+        expected_slices=said.slices,
+        expected_volumes=data.integer(0x00200105) if many else said.volumes or data.integer(0x00200105),
+        expected_instances=said.instances,
+        expected_frames=data.integer(0x00280008) if many else None,
+        study_description=data.text(0x00081030),
+        contrast=data.text(0x00089209),
+        perfusion=said.perfusion or data.text(0x00089209) == "PERFUSION" or data.text(0x00189250) not in ("", "NONE"),
+        spectroscopy=data.text(0x00189200) or said.spectroscopy,
+        derivation=data.text(0x00082111),
+        pulse_sequence=said.sequence,
+    )
+
+
+def _identity(data: Elements) -> str:
+    """Digest of who the patient is; the values themselves go no further."""
+    parts = [data.text(tag).upper() for tag in (0x00100020, 0x00100021, 0x00100030, 0x00100040)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _is_quality_control(data: Elements) -> bool:
+    """Said by the element, or registered under a test object's name."""
+    registered = f"{data.text(0x00100010)} {data.text(0x00100020)}"
+    return data.text(0x00100200) == "YES" or PHANTOM_WORDS.search(registered) is not None
+
+
+def _age(data: Elements) -> float | None:
+    """Age in years by PatientAge, else by birth and study date; 000Y is how de-identification writes "removed"."""
+    said = AGE.fullmatch(data.text(0x00101010))
+    if said and not (said[1] == "000" and said[2] == "Y"):
+        return int(said[1]) * AGE_YEARS[said[2]]
+    try:
+        born = datetime.date.fromisoformat(data.text(0x00100030))
+        studied = datetime.date.fromisoformat(data.text(0x00080020))
+    except ValueError:
+        return None
+    days = (studied - born).days
+    return days / 365.25 if days > 0 else None
+
+
+def _acquired(data: Elements) -> str:
+    """Acquisition date and time as DICOM text; the series' own where the acquisition's is not said."""
+    whole = data.text(0x0008002A)
+    if DATE_TIME.match(whole):
+        return whole
+    for date, time in ((0x00080022, 0x00080032), (0x00080021, 0x00080031), (0x00080023, 0x00080033)):
+        text = data.text(date) + data.text(time)
+        if DATE_TIME.match(text):
+            return text
+    return ""
+
+
+def _field(value: float | None) -> float | None:
+    """Field strength in tesla; some old objects write gauss."""
+    if value is None or value <= 0:
+        return None
+    return value / GAUSS_PER_TESLA if value > GAUSS_ABOVE else value
+
+
+GAUSS_PER_TESLA = 10_000.0
+GAUSS_ABOVE = 100.0  # no scanner has 100 T, none below 100 gauss makes DICOM
