@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from result_sources import ORIENTATIONS, SLICE_SPACING, findings_on, ras_affine, source_dataset
 
 from analyses.contract import Technique
 from dicom_io.header import SeriesHeader, read_series
 from dicom_io.results.maps import write_maps
 from dicom_io.results.run import AnalysisRun, Maker, RunState
+from tests.dicom_io.results.result_sources import ORIENTATIONS, SLICE_SPACING, findings_on, ras_affine, source_dataset
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from result_sources import ORIENTATIONS
 
 from dicom_io.results.maps import write_maps
+from tests.dicom_io.results.result_sources import ORIENTATIONS
 
 
 def errors_of_dciodvfy(program, path: Path) -> list[str]:
