@@ -47,3 +47,10 @@ def departed(spool: Path) -> Iterator[tuple[str, float]]:
 def forget(spool: Path, token: str) -> None:
     """What the departed receiver left is in the ledger now."""
     (spool / "receivers" / token).unlink(missing_ok=True)
+
+
+def leave_behind(spool: Path, since: float) -> None:
+    """Say that a living receiver could not file everything it took after `since` (UTC seconds)."""
+    path = spool / "receivers" / (datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(4))
+    path.touch()
+    os.utime(path, (since, since))

@@ -77,6 +77,7 @@ class Spool:
         self.path = path
         for name in FOLDERS:
             (path / name).mkdir(parents=True, exist_ok=True)
+        self.reconciled = False  # by service.settle.reconcile, in this process
         self._durable: set[Path] = set()
         self._quarantined: dict[str, str] = {}
 
@@ -126,26 +127,37 @@ class Spool:
         sha256 = hashlib.sha256(data_set).hexdigest()
         if sha256 in self._quarantined:
             return Placed(InstanceState.QUARANTINED, self._quarantined[sha256], len(data_set), sha256, reason)
-        folder = self.path / "quarantine" / datetime.now(UTC).strftime("%Y-%m-%d")
         half = self._write(file_head(origin), data_set)
+        target = self._put_in_quarantine(half, reason)
+        if len(self._quarantined) >= REMEMBERED:
+            self._quarantined.clear()
+        self._quarantined[sha256] = self._relative(target)
+        return Placed(InstanceState.QUARANTINED, self._relative(target), len(data_set), sha256, reason)
+
+    def expel(self, path: str, reason: str) -> Placed:
+        """Move a stored file (path relative to the spool) to quarantine, durably."""
+        size, sha256, _ = _data_set_size_and_digest(self.path / path)
+        target = self._put_in_quarantine(self.path / path, reason)
+        return Placed(InstanceState.QUARANTINED, self._relative(target), size, sha256, reason)
+
+    def _put_in_quarantine(self, file: Path, reason: str) -> Path:
+        """Give a synced file the next free number of the day, the reason beside it."""
+        folder = self.path / "quarantine" / datetime.now(UTC).strftime("%Y-%m-%d")
         self._make_durable(folder)
         number = sum(1 for _ in folder.glob("*.dcm"))
         while True:
             number += 1
             target = folder / f"{number}.dcm"
             try:
-                os.link(half, target)
+                os.link(file, target)
                 break
             except FileExistsError:
                 continue
-        half.unlink()
         note = self._write(reason.encode(), memoryview(b"\n"))
         note.rename(target.with_suffix(".reason"))
         _sync_folder(folder)
-        if len(self._quarantined) >= REMEMBERED:
-            self._quarantined.clear()
-        self._quarantined[sha256] = self._relative(target)
-        return Placed(InstanceState.QUARANTINED, self._relative(target), len(data_set), sha256, reason)
+        file.unlink()
+        return target
 
     def series_folders(self, since: float = 0.0) -> Iterator[Path]:
         """Folders of received series; with `since` (UTC seconds) only those where files were added after it."""

@@ -1,0 +1,140 @@
+"""What was received, entered in the ledger behind the receiver's back: Success never waits for a database.
+
+In: arrivals and associations, in the order in which they happened. Out: rows, a batch a transaction. When the ledger is
+away they wait here; what no longer fits is left to `service.settle.reconcile`, because the spool has it all.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy.exc import DBAPIError
+
+from service.ledger import Arrival, Ledger
+from service.presence import leave_behind
+from service.spool import Spool
+from service.states import InstanceState
+
+LOG = logging.getLogger("betz.filing")
+BATCH = 400  # arrivals a transaction: a commit costs as much as a hundred rows
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 10.0
+WAITING_AT_MOST = 200_000  # records kept while the ledger is away, about 200 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An association that has sent its first instance."""
+
+    association_id: str
+    calling_ae: str
+    address: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An association that is over: released, aborted or lost."""
+
+    association_id: str
+    outcome: str
+    at: float
+
+
+Record = Arrival | Opened | Ended
+
+
+def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:
+    """File arrivals; one whose UID is already stored elsewhere in the spool goes to quarantine, visibly."""
+    refused = ledger.file(arrivals)
+    expelled = []
+    for arrival in refused:
+        placed = spool.expel(arrival.path, "the same SOP Instance UID is stored in another series or study")
+        expelled.append(replace(arrival, state=InstanceState.QUARANTINED, path=placed.path, reason=placed.reason))
+    if expelled:
+        ledger.file(expelled)
+
+
+class Filer:
+    """A thread that writes the ledger; `put` never blocks and never fails."""
+
+    def __init__(self, ledger_url: str, spool: Spool) -> None:
+        """Start filing into the ledger at `ledger_url`, which need not be there yet."""
+        self._url = ledger_url
+        self._spool = spool
+        self._ledger: Ledger | None = None
+        self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._left_since: float | None = None  # when the first record was dropped for want of room
+        self._filed_all = True
+        self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record) -> None:
+        """Take a record to be filed soon."""
+        if self._records.qsize() < WAITING_AT_MOST:
+            self._records.put(record)
+        elif self._left_since is None:
+            self._left_since = time.time()
+            LOG.error("ledger.away dropped=true the spool keeps everything, the ledger catches up later")
+
+    def close(self, within_s: float) -> bool:
+        """File what is left, for at most `within_s`; True when nothing is left to reconcile."""
+        self._records.put(None)
+        self._thread.join(within_s)
+        return not self._thread.is_alive() and self._filed_all
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch: list[Record] = []
+            record = self._records.get()
+            while record is not None:
+                batch.append(record)
+                if len(batch) >= BATCH:
+                    break
+                try:
+                    record = self._records.get_nowait()
+                except queue.Empty:
+                    break
+            more = record is not None
+            self._file_until_done(batch)
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _file_until_done(self, batch: Sequence[Record]) -> None:
+        wait_s = FIRST_RETRY_S
+        self._filed_all = False
+        while True:
+            try:
+                self._file(batch)
+                break
+            except (DBAPIError, OSError) as error:
+                LOG.warning("ledger.away error=%s waiting=%d", type(error).__name__, len(batch) + self._records.qsize())
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_RETRY_S)
+        if self._left_since is not None:
+            leave_behind(self._spool.path, self._left_since)
+            self._left_since = None
+        self._filed_all = True
+
+    def _file(self, batch: Sequence[Record]) -> None:
+        """File a batch in its order; all of it may be filed again after a failure in the middle."""
+        if self._ledger is None:
+            self._ledger = Ledger(self._url)
+        together: list[Arrival] = []
+        for record in batch:
+            if isinstance(record, Ended) and together:
+                enter(self._ledger, self._spool, together)
+                together = []
+            if isinstance(record, Arrival):
+                together.append(record)
+            elif isinstance(record, Opened):
+                self._ledger.open_association(record.association_id, record.calling_ae, record.address, record.at)
+            else:
+                self._ledger.end_association(record.association_id, record.outcome, record.at)
+        if together:
+            enter(self._ledger, self._spool, together)
