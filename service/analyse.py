@@ -1,4 +1,4 @@
-"""`betz analyse`: one folder by hand, on the same path as the service (plan, engine, jobs, report, checks) without the network.
+"""`betz analyse`: a folder by hand, on the service's own path (plan, engine, jobs, report, checks) without the network.
 
 Writes results.json, routing.json, dicom/*.dcm and figures/*.png (`docs/outputs.md`); several studies: a folder each.
 """
@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from typing import Any
 from analyses.contract import Analysis, Cost
 from analyses.registry import ANALYSES
 from dicom_io.header import SeriesHeader, read_folder
+from dicom_io.results.findings_json import results_json
 from dicom_io.results.run import RunState
 from service import __version__, child
 from service.assign import REPORT_COST
 from service.child import Task
 from service.conduct import JOB_COMMAND
 from service.engine import Engine
-from service.job import read_findings
 from service.order import (
     FIGURES_FOLDER,
     REPORT,
@@ -39,6 +38,7 @@ from service.order import (
 )
 from service.plan import Planned
 from service.routing import TWO_PATIENTS, by_study, examine, plan_study, routing_json
+from service.runs import run_of
 
 LOOK_EVERY_S = 0.1
 MAKER = ("betz-analyse", "")  # device serial, timezone: by hand there is no site
@@ -128,14 +128,16 @@ class _Runner:
             orders = {job.analysis.name: _order(study_uid, job, files, digests, work) for job in plan.runnable}
             costs = {job.analysis.name: job.analysis.cost for job in plan.runnable}
             outcomes = self._run(orders, costs, work)
-            runs = tuple(_ended(job, outcomes.get(job.analysis.name), orders, work) for job in plan.jobs)
+            runs = tuple(_ended(job, outcomes.get(job.analysis.name), orders) for job in plan.jobs)
             if not all(job.reason == TWO_PATIENTS for job in plan.jobs):
                 report = _report_order(study_uid, runs, files, digests, work)
                 outcomes |= self._run({REPORT: report}, {REPORT: REPORT_COST}, work)
                 orders[REPORT] = report
             _collect_files(orders, outcomes, out)
             write_json(out / "routing.json", routing_json(candidates, [_job_json(run) for run in runs]))
-            write_json(out / "results.json", _results(study_uid, runs))
+            headers = {one.first.series_uid: one for one in series}
+            finished = [run_of(run, headers) for run in runs]
+            write_json(out / "results.json", results_json(study_uid, headers, finished))
         return Analysed(study_uid, out, runs, outcomes)
 
     def _run(self, orders: Mapping[str, Order], costs: Mapping[str, Cost], work: Path) -> dict[str, Outcome]:
@@ -223,7 +225,7 @@ def _report_order(
     )
 
 
-def _ended(job: Planned, outcome: Outcome | None, orders: Mapping[str, Order], work: Path) -> RunOrder:
+def _ended(job: Planned, outcome: Outcome | None, orders: Mapping[str, Order]) -> RunOrder:
     """How an analysis ended, as the report and the files tell it."""
     name = job.analysis.name
     state = RunState.NOT_RUN if outcome is None else STATES[outcome.ending]

@@ -80,7 +80,9 @@ def run(task: Task) -> Outcome:
         try:
             _watch(process, task, use)
         finally:
-            _end_session(process)
+            if process.returncode is None:
+                _kill_session(process.pid)
+                process.wait()
     outcome = _outcome(order, task, process.returncode, use)
     return replace(
         outcome, cpu_s=use.cpu_s, peak_mb=max(use.peak_bytes / MB, outcome.peak_mb), wall_s=time.monotonic() - start
@@ -158,8 +160,8 @@ def _watch(process: subprocess.Popen[bytes], task: Task, use: _Use) -> None:
                 use.overrun = f"it took longer than its {task.time_limit_s:g} s"
             use.cancelled = (task.folder / CANCEL_FILE).exists()
             if use.overrun or use.cancelled:
-                _kill_session(process.pid)
                 break
+        _kill_session(process.pid)  # before it is waited for: until then nobody else can get its number
         _, status, usage = os.wait4(process.pid, 0)
     finally:
         os.close(descriptor)
@@ -183,19 +185,13 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _kill_session(leader: int) -> None:
-    """End every process of the session of `leader`, also those that left its process group."""
+    """End `leader` and every process of its session, also those that left its process group."""
     for pid in psutil.pids():
         try:
             if os.getsid(pid) == leader:
                 os.kill(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    _kill_session(process.pid)
-    if process.returncode is None:
-        process.wait()
 
 
 def _outcome(order: Order, task: Task, code: int, use: _Use) -> Outcome:

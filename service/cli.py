@@ -35,7 +35,7 @@ class Fault(click.ClickException):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="betz", prog_name="betz")
 def main() -> None:
-    """Receives MRI over DICOM, finds out what each series is, runs analyses, returns results to the PACS. Research use."""
+    """MRI comes in over DICOM, quantitative results go back to the PACS. For research use only."""
 
 
 @main.command()

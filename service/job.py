@@ -26,9 +26,7 @@ from PIL import Image
 from analyses.contract import (
     Analysis,
     Figure,
-    Findings,
     Inputs,
-    Technique,
     Unsuitable,
     Volume,
     Workspace,
@@ -49,9 +47,9 @@ from service.order import (
     Order,
     Outcome,
     ResultObject,
-    RunOrder,
 )
 from service.routing import read_readable, rules_of
+from service.runs import run_of
 
 TRACEBACK_FILE = "traceback.txt"
 PROGRESS_EVERY_S = 0.2
@@ -149,7 +147,7 @@ def _report(order: Order, part: Path) -> Outcome:
     headers = _headers(order)
     rules = rules_of(order.rules)
     series = [(header, classify(header, rules)) for header in headers.values()]
-    runs = [_run(run, headers) for run in order.runs]
+    runs = [run_of(run, headers) for run in order.runs]
     predecessor = Path(order.predecessor) if order.predecessor else None
     paths = report.write_report(series, runs, maker_of(order), part, predecessor)
     _check(paths, tuple(headers.values()), lambda _: None)
@@ -158,35 +156,6 @@ def _report(order: Order, part: Path) -> Outcome:
 
 def _headers(order: Order) -> dict[str, SeriesHeader]:
     return {uid: read_readable(map(Path, paths))[0] for uid, paths in sorted(order.series.items())}
-
-
-def _run(run: RunOrder, headers: Mapping[str, SeriesHeader]) -> AnalysisRun:
-    findings = None
-    map_paths: tuple[Path, ...] = ()
-    if run.folder:
-        folder = Path(run.folder)
-        findings = read_findings(folder)
-        map_paths = tuple(folder / one.file for one in Outcome.read(folder / OUTCOME_FILE).objects)
-    return AnalysisRun(
-        run.analysis,
-        run.version,
-        Technique(run.technique),
-        {need: headers[uid] for need, uid in run.inputs.items() if uid in headers},
-        RunState(run.state),
-        run.reason,
-        findings,
-        map_paths,
-    )
-
-
-def read_findings(folder: Path) -> Findings:
-    """Findings of a results folder, figures with them; maps lie there as DICOM."""
-    findings = findings_json.from_json(json.loads((folder / FINDINGS_FILE).read_text("utf-8")))
-    figures = tuple(
-        Figure(Path(file).stem, caption, np.asarray(Image.open(folder / file).convert("RGB")))
-        for file, caption in Outcome.read(folder / OUTCOME_FILE).figures
-    )
-    return replace(findings, figures=figures)
 
 
 def maker_of(order: Order) -> Maker:

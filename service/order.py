@@ -170,7 +170,7 @@ def analysis_digest(
     inputs: Mapping[str, str],
     maker: tuple[str, str],
 ) -> str:
-    """Digest of an analysis (name, version) on its inputs; `maker`: what of the configuration stands in every object."""
+    """Digest of an analysis (name, version) on its inputs; `maker`: what of the site stands in every object."""
     needs = [f"{need}={uid}" for need, uid in sorted(inputs.items())]
     return inputs_digest(instances, study_uid, *analysis, *maker, *needs)
 
