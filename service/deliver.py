@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service import ledger as tables
+from service import tables
 from service.config import Config, Destination
 from service.ledger import Ledger, Row
 from service.peer import Answer, Broken, Down, NoQuery, Parcel, Peer, Verdict
@@ -43,7 +43,7 @@ class Times:
 
     first_retry_s: float
     longest_retry_s: float
-    look_after_s: tuple[float, ...] = LOOK_AFTER_S
+    look_after_s: tuple[float, ...]
 
     def retry_s(self, failures: int) -> float:
         """Wait after so many failures in a row: doubling, up to the longest."""
@@ -56,7 +56,7 @@ def run(config: Config, stop: threading.Event) -> None:
     ledger = Ledger(config.ledger_url)
     try:
         requeue_interrupted(ledger)
-        times = Times(config.deliver.first_retry_s, config.deliver.longest_retry_s)
+        times = Times(config.deliver.first_retry_s, config.deliver.longest_retry_s, LOOK_AFTER_S)
         couriers = [Courier(config, ledger, destination, times, stop) for destination in config.deliver.destinations]
         threads = [threading.Thread(target=one.run, name=one.name, daemon=True) for one in couriers]
         for thread in threads:

@@ -1,6 +1,6 @@
 """The other side of an association that Betz opens: echo, store, find; its answers as values and sentences.
 
-Knows DICOM's network, nothing of ledger or spool. Status codes: PS3.4 B.2.3 (Storage), C.4.1.1.4 (Query); PS3.7 annex C.
+Knows DICOM's network, nothing of ledger or spool. Status codes: PS3.4 B.2.3 (Storage), C.4.1.1.4 (Query); PS3.7 C.
 """
 
 from __future__ import annotations
@@ -163,14 +163,17 @@ class Peer:
                 wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         destination = self._destination
-        association = self._ae.associate(
-            destination.host,
-            destination.port,
-            contexts=contexts,
-            ae_title=destination.ae_title,
-            max_pdu=MAXIMUM_PDU,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened)],
-        )
+        try:
+            association = self._ae.associate(
+                destination.host,
+                destination.port,
+                contexts=contexts,
+                ae_title=destination.ae_title,
+                max_pdu=MAXIMUM_PDU,
+                evt_handlers=[(evt.EVT_CONN_OPEN, opened)],
+            )
+        except socket.gaierror:
+            raise Down(f"the name {destination.host} has no address: wrong host, or the name service is down") from None
         if association.is_established:
             with self._lock:
                 self._open = association
@@ -198,10 +201,11 @@ class Peer:
         query.SeriesInstanceUID = series_uid
         query.SOPInstanceUID = ""
         if not association.is_established:
-            raise Down(f"{self._place} ended the association while it was asked what it has")
+            raise NoQuery(f"{self._place} ended the association instead of answering a query")
         for status, answer in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
             if "Status" not in status:
-                raise Down(f"{self._place} did not answer a query")
+                # an Orthanc that does not allow us to query does so by ending the association
+                raise NoQuery(f"{self._place} ended the association instead of answering a query")
             if answer is not None:
                 yield str(answer.get("SOPInstanceUID", ""))
             elif status.Status != SUCCESS:

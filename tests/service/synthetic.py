@@ -16,7 +16,8 @@ from pydicom.uid import (
 )
 
 from service.config import Config, Deliver, Destination, Spool
-from service.ledger import Ledger, deliveries, results
+from service.ledger import Ledger
+from service.tables import deliveries, results
 
 CLASSES = {"map": MRImageStorage, "sr": ComprehensiveSRStorage, "page": SecondaryCaptureImageStorage}
 MODALITIES = {"map": "MR", "sr": "SR", "page": "OT"}
