@@ -11,17 +11,15 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from service.ledger import Arrival, Ledger
+from service.ledger import BATCH, Arrival, Ledger, enter
 from service.presence import leave_behind
 from service.spool import Spool
-from service.states import InstanceState
 
 LOG = logging.getLogger("betz.filing")
-BATCH = 400  # arrivals a transaction: a commit costs as much as a hundred rows
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 10.0
 WAITING_AT_MOST = 200_000  # records kept while the ledger is away, about 200 MB
 
@@ -46,17 +44,6 @@ class Ended:
 
 
 Record = Arrival | Opened | Ended
-
-
-def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:
-    """File arrivals; one whose UID is already stored elsewhere in the spool goes to quarantine, visibly."""
-    refused = ledger.file(arrivals)
-    expelled = []
-    for arrival in refused:
-        placed = spool.expel(arrival.path, "the same SOP Instance UID is stored in another series or study")
-        expelled.append(replace(arrival, state=InstanceState.QUARANTINED, path=placed.path, reason=placed.reason))
-    if expelled:
-        ledger.file(expelled)
 
 
 class Filer:

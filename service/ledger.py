@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,20 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.states import Event, InstanceState, Kind, NotAllowed, SeriesState, StudyState, after
+from service.config import Destination
+from service.order import OUTCOME_FILE, Outcome
+from service.spool import Kept, Spool, ledger_uid
+from service.states import (
+    DeliveryState,
+    Event,
+    InstanceState,
+    JobState,
+    Kind,
+    NotAllowed,
+    SeriesState,
+    StudyState,
+    after,
+)
 from service.tables import (
     SCHEMA,
     associations,
@@ -34,6 +47,7 @@ from service.tables import (
 )
 
 __all__ = [
+    "BATCH",
     "SCHEMA",
     "Arrival",
     "Ledger",
@@ -42,9 +56,12 @@ __all__ = [
     "deliveries",
     "events",
     "facts",
+    "arrival_of",
+    "enter",
     "inputs_of",
     "instances",
     "jobs",
+    "rebuild",
     "results",
     "series",
     "studies",
@@ -61,6 +78,7 @@ KEYS: dict[Kind, tuple[Table, Column[Any]]] = {
 Row = sa.RowMapping
 SQLITE_BUSY_S = 30.0  # several processes write; a commit lasts milliseconds, so this long means something is stuck
 POSTGRES_SCHEMA_LOCK = 0x6265747A  # "betz": processes that start together make the tables one after the other
+BATCH = 400  # arrivals a transaction: a commit costs as much as a hundred rows
 ROWS_A_STATEMENT = 400  # 11 columns each: below the 32 766 parameters of SQLite and PostgreSQL
 
 
@@ -295,6 +313,126 @@ class Ledger:
 
 def _row(arrival: Arrival) -> dict[str, Any]:
     return {**asdict(arrival), "state": str(arrival.state)}
+
+
+def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:
+    """File arrivals; one whose UID is already stored elsewhere in the spool goes to quarantine, visibly."""
+    refused = ledger.file(arrivals)
+    expelled = []
+    for arrival in refused:
+        placed = spool.expel(arrival.path, "the same SOP Instance UID is stored in another series or study")
+        expelled.append(replace(arrival, state=InstanceState.QUARANTINED, path=placed.path, reason=placed.reason))
+    if expelled:
+        ledger.file(expelled)
+
+
+def arrival_of(kept: Kept) -> Arrival:
+    """What a file of the spool tells of its arrival; by which association it came is not written there."""
+    return Arrival(
+        sop_instance_uid=ledger_uid(kept.uids.sop_instance_uid),
+        sop_class_uid=ledger_uid(kept.uids.sop_class_uid),
+        series_uid=ledger_uid(kept.uids.series_uid),
+        study_uid=ledger_uid(kept.uids.study_uid),
+        state=kept.state,
+        path=kept.path,
+        size=kept.size,
+        sha256=kept.sha256,
+        received_at=kept.received_at,
+        reason=kept.reason,
+    )
+
+
+def rebuild(url: str, spool: Spool, destinations: Sequence[Destination] = ()) -> int:
+    """Empty the ledger at `url` and fill it again from the spool alone; how many instances it has then.
+
+    Instances, series and studies come back as they lie on disk, ended jobs and their results from the outcomes in
+    results/. Duplicates and associations are nowhere on disk. What had been delivered is unknown: the newest results
+    are queued for `destinations` again, which have them or get them under the same UIDs.
+    """
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        meta.drop_all(connection)
+    engine.dispose()
+    ledger = Ledger(url)
+    entered = 0
+    waiting: list[Arrival] = []
+    for kept in spool.scan():
+        waiting.append(arrival_of(kept))
+        if len(waiting) == BATCH:
+            enter(ledger, spool, waiting)
+            waiting = []
+        entered += 1
+    enter(ledger, spool, waiting)
+    found = [(path.parent, Outcome.read(path)) for path in spool.path.glob(f"results/*/[!.]*/{OUTCOME_FILE}")]
+    newest_first = sorted(found, key=lambda one: (-one[1].at, one[0]))
+    restored: set[tuple[str, str]] = set()
+    with ledger.transaction() as connection:
+        for folder, outcome in newest_first:
+            current = (outcome.study_uid, outcome.analysis) not in restored
+            restored.add((outcome.study_uid, outcome.analysis))
+            relative = folder.relative_to(spool.path).as_posix()
+            _restore_job(ledger, connection, outcome, relative, current=current)
+            _restore_results(connection, outcome, relative, destinations if current else ())
+    ledger.close()
+    return entered
+
+
+def _restore_job(ledger: Ledger, connection: sa.Connection, outcome: Outcome, folder: str, *, current: bool) -> None:
+    """One ended job; `current` = no newer one of the same analysis of the study is on the spool."""
+    state = str(outcome.ending) if current else str(JobState.SUPERSEDED)
+    job = {
+        "job_id": outcome.job_id,
+        "study_uid": outcome.study_uid,
+        "study_version": outcome.study_version,
+        "analysis": outcome.analysis,
+        "analysis_version": outcome.version,
+        "inputs": json.dumps(dict(outcome.inputs), sort_keys=True),
+        "state": state,
+        "reason": outcome.reason if current else "replaced by a newer one of its study",
+        "attempts": 1,
+        "created_at": outcome.at,
+        "ended_at": outcome.at + outcome.wall_s,
+        "cpu_s": outcome.cpu_s,
+        "peak_mb": outcome.peak_mb,
+        "folder": folder,
+    }
+    connection.execute(jobs.insert().values(**job))
+    ledger.note(
+        connection, Kind.JOB, outcome.job_id, outcome.study_uid, Event.FINISHED, "", state, "found on the spool"
+    )
+    connection.execute(
+        studies.update()
+        .where(studies.c.study_uid == outcome.study_uid, studies.c.version < outcome.study_version)
+        .values(version=outcome.study_version)
+    )
+
+
+def _restore_results(
+    connection: sa.Connection, outcome: Outcome, folder: str, destinations: Sequence[Destination]
+) -> None:
+    for one in outcome.objects:
+        row = {
+            "sop_instance_uid": one.sop_instance_uid,
+            "sop_class_uid": one.sop_class_uid,
+            "series_uid": one.series_uid,
+            "study_uid": outcome.study_uid,
+            "job_id": outcome.job_id,
+            "kind": one.kind,
+            "path": f"{folder}/{one.file}",
+            "sha256": one.sha256,
+        }
+        connection.execute(results.insert().values(**row))
+        for destination in destinations:
+            if one.kind in destination.kinds:
+                queued = {
+                    "sop_instance_uid": one.sop_instance_uid,
+                    "study_uid": outcome.study_uid,
+                    "destination": destination.name,
+                    "state": DeliveryState.QUEUED,
+                    "reason": "the ledger was rebuilt",
+                    "queued_at": time.time(),
+                }
+                connection.execute(deliveries.insert().values(**queued))
 
 
 def inputs_of(job: Row) -> dict[str, str]:

@@ -18,10 +18,19 @@ import sqlalchemy as sa
 from dicom_io.completeness import Completeness, completeness
 from dicom_io.header import InstanceHeader, SeriesHeader, Unreadable, read_instance
 from service.config import Config
-from service.filing import BATCH, enter
-from service.ledger import Arrival, Ledger, Row, associations, instances, series, studies
+from service.ledger import (
+    BATCH,
+    Ledger,
+    Row,
+    arrival_of,
+    associations,
+    enter,
+    instances,
+    series,
+    studies,
+)
 from service.presence import departed, forget
-from service.spool import Kept, Spool, is_uid, ledger_uid
+from service.spool import Spool, is_uid
 from service.states import Event, InstanceState, Kind, SeriesState, StudyState
 
 LOG = logging.getLogger("betz.settle")
@@ -218,22 +227,6 @@ def _enter_missing(ledger: Ledger, spool: Spool, paths: Iterable[Path], known: s
     for start in range(0, len(missing), BATCH):
         enter(ledger, spool, [arrival_of(spool.read(path)) for path in missing[start : start + BATCH]])
     return len(missing)
-
-
-def arrival_of(kept: Kept) -> Arrival:
-    """What a file of the spool tells of its arrival; by which association it came is not written there."""
-    return Arrival(
-        sop_instance_uid=ledger_uid(kept.uids.sop_instance_uid),
-        sop_class_uid=ledger_uid(kept.uids.sop_class_uid),
-        series_uid=ledger_uid(kept.uids.series_uid),
-        study_uid=ledger_uid(kept.uids.study_uid),
-        state=kept.state,
-        path=kept.path,
-        size=kept.size,
-        sha256=kept.sha256,
-        received_at=kept.received_at,
-        reason=kept.reason,
-    )
 
 
 def _lose(ledger: Ledger, token: str, at: float) -> None:
