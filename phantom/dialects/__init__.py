@@ -1,0 +1,1 @@
+"""How each vendor's scanner writes what it saw, tag by tag."""

@@ -1,0 +1,305 @@
+"""Philips classic: one object a slice, b-value, direction and precise scaling in private elements.
+
+Element by element after an Ingenia Elition X, release 5.7.1 (DTI and 3D TFE), private blocks at the scanner's places.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from phantom.dialects.identity import Identity
+from phantom.dialects.stamp import Stamp
+from phantom.slab import Slab
+
+Stored = npt.NDArray[np.uint16]
+Floats = npt.NDArray[np.float64]
+
+MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+MAXIMUM_STORED = 4095  # 12 bits
+RESCALE_SLOPE = "1.07326007326007"
+SCALE_SLOPE = 0.0498067  # (2005,100e): physical value = stored / slope
+
+_INSTANCE_NUMBER, _IMAGE_POSITION, _SLICE_LOCATION = 0x00200013, 0x00200032, 0x00201041
+_B_VALUE, _GRADIENT = 0x00189087, 0x00189089
+_B_FACTOR, _DIFFUSION_DIRECTION, _SLICE_NUMBER = 0x20011003, 0x20011004, 0x2001100A
+_GRADIENT_RL, _GRADIENT_AP, _GRADIENT_FH = 0x200510B0, 0x200510B1, 0x200510B2
+_B_NUMBER, _GRADIENT_NUMBER = 0x20051412, 0x20051413
+_PIXEL_DATA = 0x7FE00010
+
+_WIDEST = "-0.0000000000001"  # the longest decimal string; the first object holds place for it
+_ORIENTATIONS = ("SAGITTAL", "CORONAL", "TRANSVERSAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """What the console shows of a sequence; times in ms, `prepulse_ms` 0 = no inversion."""
+
+    number: int
+    description: str
+    technique: str  # Philips' own name: T1TFE, DwiSE
+    scanning: str
+    variant: str
+    options: str
+    acquisition: str  # 2D or 3D
+    tr_ms: float
+    te_ms: float
+    flip_deg: float
+    echo_train: int
+    epi_factor: int
+    bandwidth_hz: float
+    water_fat_shift: float
+    phase_encoding: str  # ROW or COL
+    prepulse_ms: float
+    duration_s: float
+    time: str  # HHMMSS of the series
+
+
+def decimal(value: float) -> str:
+    """Decimal string of at most 16 characters, as precise as they allow (oblique stacks: 1e-5 voxel)."""
+    for digits in range(15, 6, -1):
+        text = f"{value:.{digits}g}"
+        if len(text) <= 16:
+            return text
+    return f"{value:.6g}"
+
+
+def _private(dataset: Dataset, group: int, blocks: dict[int, str], values: list[tuple[int, str, object]]) -> None:
+    # Written at the scanner's block numbers by hand: pydicom's private_block() would take the first free block.
+    for block, creator in blocks.items():
+        dataset.add_new(group << 16 | block, "LO", creator)
+    for element, vr, value in values:
+        dataset.add_new(group << 16 | element, vr, value)
+
+
+def _general(dataset: Dataset, sequence: Sequence, identity: Identity) -> None:
+    identity.write(dataset)
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    spin = "SE" if sequence.scanning == "SE" else "FFE"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", f"M_{spin}", "M", spin]
+    dataset.SOPClassUID = MR_IMAGE_STORAGE
+    dataset.SOPInstanceUID = identity.uid(sequence.number, "first")
+    dataset.SeriesInstanceUID = identity.uid(sequence.number)
+    for part in ("Series", "Acquisition", "Content", "InstanceCreation"):
+        setattr(dataset, f"{part}Date", identity.date)
+        setattr(dataset, f"{part}Time", sequence.time)
+    dataset.Modality = "MR"
+    dataset.Manufacturer = "Philips"
+    dataset.ManufacturerModelName = "Ingenia Elition X"
+    dataset.SoftwareVersions = ["5.7.1", "5.7.1.1"]
+    dataset.InstitutionName = ""
+    dataset.SeriesDescription = sequence.description
+    dataset.ProtocolName = f"WIP {sequence.description}"
+    dataset.SeriesNumber = str(sequence.number)
+    dataset.AcquisitionNumber = str(sequence.number // 100)
+    dataset.BodyPartExamined = "BRAIN"
+    dataset.PatientPosition = "HFS"
+    dataset.PerformedProcedureStepStartDate = identity.date
+    dataset.PerformedProcedureStepStartTime = "101500"
+    dataset.PerformedProcedureStepID = "1"
+    dataset.PerformedProcedureStepDescription = dataset.StudyDescription
+
+
+def _acquisition(dataset: Dataset, sequence: Sequence, slab: Slab) -> None:
+    columns, rows, _ = slab.shape
+    dataset.ScanningSequence = sequence.scanning
+    dataset.SequenceVariant = sequence.variant
+    dataset.ScanOptions = sequence.options
+    dataset.MRAcquisitionType = sequence.acquisition
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = decimal(slab.voxel_mm[2])
+    dataset.RepetitionTime = decimal(sequence.tr_ms)
+    dataset.EchoTime = decimal(sequence.te_ms)
+    dataset.NumberOfAverages = "1"
+    dataset.ImagingFrequency = "127.748512"
+    dataset.ImagedNucleus = "1H"
+    dataset.EchoNumbers = "1"
+    dataset.MagneticFieldStrength = "3"
+    column = sequence.phase_encoding == "COL"
+    dataset.NumberOfPhaseEncodingSteps = str(rows if column else columns)
+    dataset.EchoTrainLength = str(sequence.echo_train)
+    dataset.PercentSampling = dataset.PercentPhaseFieldOfView = "100"
+    dataset.PixelBandwidth = decimal(sequence.bandwidth_hz)
+    dataset.ReconstructionDiameter = decimal(columns * slab.voxel_mm[0])
+    dataset.ReceiveCoilName = "MULTI COIL"
+    dataset.TransmitCoilName = "BODY"
+    dataset.AcquisitionMatrix = [columns, 0, 0, rows] if column else [0, columns, rows, 0]
+    dataset.InPlanePhaseEncodingDirection = sequence.phase_encoding
+    dataset.FlipAngle = decimal(sequence.flip_deg)
+    dataset.SAR = "0.1"
+    dataset.AcquisitionDuration = sequence.duration_s
+    dataset.DiffusionBValue = 0.0
+    dataset.DiffusionGradientOrientation = [0.0, 0.0, 0.0]
+
+
+def _pixels(dataset: Dataset, slab: Slab, window: tuple[float, float]) -> None:
+    columns, rows, _ = slab.shape
+    dataset.InstanceNumber = "000000000000"
+    dataset.ImagePositionPatient = [_WIDEST] * 3
+    dataset.ImageOrientationPatient = [decimal(v) for v in slab.axes_lps[:, :2].T.ravel()]
+    dataset.TemporalPositionIdentifier = dataset.NumberOfTemporalPositions = "1"
+    dataset.SliceLocation = _WIDEST
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = rows, columns
+    dataset.PixelSpacing = [decimal(slab.voxel_mm[1]), decimal(slab.voxel_mm[0])]
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.WindowCenter, dataset.WindowWidth = decimal(window[0]), decimal(window[1])
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", RESCALE_SLOPE, "normalized"
+    dataset.LossyImageCompression = "00"
+    dataset.PresentationLUTShape = "IDENTITY"
+    dataset.PixelData = bytes(2 * rows * columns)
+
+
+def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gradients: int) -> None:
+    orientation = _ORIENTATIONS[int(np.argmax(np.abs(slab.axes_lps[:, 2])))]
+    inversion = sequence.prepulse_ms > 0
+    imaging: list[tuple[int, str, object]] = [
+        (0x1003, "FL", 0.0),
+        (0x1004, "CS", "I" if b_values > 1 else ""),
+        (0x1008, "IS", "1"),
+        (0x100A, "IS", "0000"),
+        (0x100B, "CS", orientation),
+        (0x1012, "CS", "N"),
+        (0x1013, "SL", sequence.epi_factor),
+        (0x1014, "SL", 1),
+        (0x1015, "SS", 1),
+        (0x1017, "SL", 1),
+        (0x1018, "SL", slab.shape[2]),
+        (0x101B, "FL", sequence.prepulse_ms),
+        (0x101C, "CS", "INV" if inversion else "NO"),
+        (0x1020, "LO", sequence.technique),
+        (0x1021, "CS", "N"),
+        (0x1022, "FL", sequence.water_fat_shift),
+        (0x1023, "DS", decimal(sequence.flip_deg)),
+        (0x1060, "SL", 1),
+        (0x1063, "CS", "ELSEWHERE"),
+        (0x1081, "IS", "1"),
+        (0x1082, "IS", str(sequence.echo_train)),
+    ]
+    _private(dataset, 0x2001, {0x10: "Philips Imaging DD 001", 0x11: "Philips Imaging DD 002"}, imaging)
+    scanner: list[tuple[int, str, object]] = [
+        (0x100D, "FL", 0.0),
+        (0x100E, "FL", SCALE_SLOPE),
+        (0x1011, "CS", "M"),
+        (0x1030, "FL", sequence.tr_ms),
+        (0x1033, "FL", sequence.duration_s),
+        (0x106E, "CS", "SE" if sequence.scanning == "SE" else "FFE"),
+        (0x106F, "CS", "MS" if sequence.acquisition == "2D" else "3D"),
+        (0x10A9, "CS", sequence.acquisition),
+        (0x10B0, "FL", 0.0),
+        (0x10B1, "FL", 0.0),
+        (0x10B2, "FL", 0.0),
+        (0x1412, "IS", "0000"),
+        (0x1413, "IS", "0000"),
+        (0x1414, "SL", b_values),
+        (0x1415, "SL", gradients),
+    ]
+    creators = {0x0F + n: f"Philips MR Imaging DD {n:03d}" for n in range(1, 8)}
+    _private(dataset, 0x2005, creators, scanner)
+
+
+def _float(value: float) -> bytes:
+    return struct.pack("<f", value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """Numbers of one volume in Philips' bookkeeping."""
+
+    b: float
+    gradient_lps: Floats
+    b_number: int
+    gradient_number: int
+    instances_before: int
+
+
+def _volumes(b: Floats, gradients_lps: Floats) -> list[_Volume]:
+    """b = 0 images carry the gradient numbers after the last direction, as on the scanner."""
+    weighted = int((b > 0).sum())
+    count = len(b)
+    volumes, direction, unweighted = [], 0, weighted
+    for value, gradient in zip(b, gradients_lps, strict=True):
+        if value > 0:
+            direction += 1
+            number = (2, direction)
+        else:
+            unweighted += 1
+            number = (1, unweighted)
+        volumes.append(_Volume(float(value), gradient, *number, (number[0] - 1) * count + number[1]))
+    return volumes
+
+
+def _slice_values(slab: Slab, index: int) -> dict[int, bytes]:
+    position = slab.origin_lps + slab.steps_lps[:, 2] * index
+    normal = np.cross(slab.axes_lps[:, 0], slab.axes_lps[:, 1])
+    return {
+        _IMAGE_POSITION: "\\".join(decimal(v) for v in position).encode(),
+        _SLICE_LOCATION: decimal(float(position @ normal)).encode(),
+        _SLICE_NUMBER: str(index + 1).encode(),
+    }
+
+
+def _volume_values(volume: _Volume) -> dict[int, bytes]:
+    x, y, z = (float(np.float32(v)) for v in volume.gradient_lps)
+    return {
+        _B_VALUE: struct.pack("<d", volume.b),
+        _GRADIENT: struct.pack("<3d", x, y, z),
+        _B_FACTOR: _float(volume.b),
+        _DIFFUSION_DIRECTION: b"O" if volume.b > 0 else b"I",
+        _GRADIENT_RL: _float(x),
+        _GRADIENT_AP: _float(y),
+        _GRADIENT_FH: _float(z),
+        _B_NUMBER: str(volume.b_number).encode(),
+        _GRADIENT_NUMBER: str(volume.gradient_number).encode(),
+    }
+
+
+def dataset_of(sequence: Sequence, slab: Slab, identity: Identity, b: Floats, window: tuple[float, float]) -> Dataset:
+    """The series' first object with room for every later one's values; its pixels are zero."""
+    dataset = Dataset()
+    _general(dataset, sequence, identity)
+    _acquisition(dataset, sequence, slab)
+    _pixels(dataset, slab, window)
+    _philips(dataset, sequence, slab, b_values=len(np.unique(b)), gradients=len(b))
+    return dataset
+
+
+def write(
+    folder: Path,
+    data: Stored,
+    slab: Slab,
+    sequence: Sequence,
+    identity: Identity,
+    b: Floats | None = None,
+    gradients_lps: Floats | None = None,
+) -> Iterator[Path]:
+    """Write a series, slice by slice as the scanner numbers them (slice-major); yields each path when it is on disk.
+
+    data: (x, y, z) or (x, y, z, volume), 0...4095. b: (volume,) s/mm2. gradients_lps: (volume, 3), zeros at b = 0.
+    """
+    stack = data if data.ndim == 4 else data[..., None]
+    if int(stack.max()) > MAXIMUM_STORED:
+        raise ValueError(f"stored values reach {int(stack.max())}; 12 bits hold {MAXIMUM_STORED}")
+    shells = np.zeros(stack.shape[3]) if b is None else b
+    axes = np.zeros((stack.shape[3], 3)) if gradients_lps is None else gradients_lps
+    window = (float(stack.max()) / 4, float(stack.max()) / 2)
+    stamp = Stamp(dataset_of(sequence, slab, identity, shells, window))
+    volumes = _volumes(shells, axes)
+    folder.mkdir(parents=True, exist_ok=True)
+    constants = [_volume_values(volume) if b is not None else {} for volume in volumes]
+    per_slice = len(np.unique(shells)) * len(volumes)  # instance numbers have gaps, as on the scanner
+    for index in range(slab.shape[2]):
+        place = _slice_values(slab, index)
+        pixels = np.ascontiguousarray(stack[:, :, index].transpose(2, 1, 0), "<u2")
+        for volume, values, plane in zip(volumes, constants, pixels, strict=True):
+            number = index * per_slice + volume.instances_before
+            patch = {**place, **values, _INSTANCE_NUMBER: str(number).encode(), _PIXEL_DATA: plane.tobytes()}
+            path = folder / f"{number:05d}.dcm"
+            stamp.write(path, identity.uid(sequence.number, number), patch)
+            yield path

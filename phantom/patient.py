@@ -1,0 +1,245 @@
+"""The digital patient: one head, scanned as T1 and DWI, written as a scanner's DICOM, with its truth.
+
+Everything follows from the parameters: the same parameters give the same bytes and the same UIDs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analyses.quantities import AD, BRAIN, FA, MD, RD, WHITE_MATTER, Quantity
+from phantom import scan, truth
+from phantom.anatomy import fibres, template
+from phantom.anatomy.head import LESION_CENTRE_MM, Head
+from phantom.anatomy.warp import random_warp
+from phantom.dialects import philips
+from phantom.dialects.identity import Identity
+from phantom.disease import ONE_SIDED, Disease
+from phantom.sequences import dwi, mprage
+from phantom.sequences.noise import rician
+from phantom.slab import Plane, Slab, rotation
+from phantom.tissue import Tissue
+from phantom.truth import Kind, Tolerance, TrueMeasurement, TrueSeries, Truth
+
+VERSION = "1"
+DWI_FIELD_MM = (224.0, 224.0, 148.0)
+T1_FIELD_MM = (250.0, 250.0, 176.0)  # rows run front to back, columns head to foot, slices across
+DWI_CENTRE_MM = (0.0, -18.0, 4.0)  # of the field, from the anterior commissure
+T1_CENTRE_MM = (0.0, -12.0, -22.0)
+WARP_RMS_MM = 2.5
+TILT_SD_DEG = 3.0
+SHIFT_SD_MM = 3.0
+T1_SNR = 30.0
+BRIGHTEST_STORED = 3600.0
+COIL_REACH_MM = 100.0
+PURE = 0.9  # share of white matter from which a voxel counts as white: less is partial volume, not method
+FA_TOLERANCE = 0.010
+DIFFUSIVITY_TOLERANCE = 0.02  # of the value
+MPRAGE, DIFFUSION = mprage.Protocol(), dwi.Protocol()
+
+DWI_SEQUENCE = philips.Sequence(
+    number=301,
+    description="DTI_32dir_b1000",
+    technique="DwiSE",
+    scanning="SE",
+    variant="SK",
+    options="PFP",
+    acquisition="2D",
+    tr_ms=DIFFUSION.tr_ms,
+    te_ms=DIFFUSION.te_ms,
+    flip_deg=90,
+    echo_train=57,
+    epi_factor=57,
+    bandwidth_hz=2494,
+    water_fat_shift=16.9,
+    phase_encoding="COL",
+    prepulse_ms=0,
+    duration_s=185.0,
+    time="102000",
+)
+T1_SEQUENCE = philips.Sequence(
+    number=201,
+    description="Sag3D MPRAGE",
+    technique="T1TFE",
+    scanning="GR",
+    variant="MP",
+    options="OTHER",
+    acquisition="3D",
+    tr_ms=MPRAGE.tr_ms,
+    te_ms=MPRAGE.te_ms,
+    flip_deg=MPRAGE.flip_deg,
+    echo_train=MPRAGE.pulses,
+    epi_factor=1,
+    bandwidth_hz=271,
+    water_fat_shift=1.6,
+    phase_encoding="ROW",
+    prepulse_ms=MPRAGE.ti_ms,
+    duration_s=301.0,
+    time="101600",
+)
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:  # noqa: ARG001
+    return
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patient:
+    """A head in the scanner and the fibres in it; each stream of random numbers is its own."""
+
+    head: Head
+    fibres: npt.NDArray[np.float32]
+    tilt_deg: tuple[float, float, float]
+    t1_noise: np.random.Generator
+    dwi_noise: np.random.Generator
+    template_digest: str
+
+    @classmethod
+    def born(cls, seed: int, disease: Disease) -> Patient:
+        """The patient of a seed: warp, and how the head lies in the scanner."""
+        streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(4)]
+        maps = template.load()
+        pitch, roll, yaw = (float(v) for v in streams[1].normal(0, TILT_SD_DEG, 3))
+        x, y, z = (float(v) for v in streams[1].normal(0, SHIFT_SD_MM, 3))
+        head = Head(maps, random_warp(streams[0], WARP_RMS_MM), rotation((pitch, roll, yaw)), (x, y, z))
+        tensor = fibres.white_matter_tensor(disease.extra_radial())
+        return cls(head, tensor, (pitch, roll, yaw), streams[2], streams[3], maps.digest)
+
+
+def _shape(field_mm: tuple[float, float, float], voxel_mm: float) -> tuple[int, int, int]:
+    columns, rows, slices = (2 * round(edge / voxel_mm / 2) for edge in field_mm)
+    return columns, rows, slices
+
+
+def _slab(
+    patient: Patient, plane: Plane, field: tuple[float, float, float], centre: tuple[float, float, float], voxel: float
+) -> Slab:
+    """A slab angled with the head's pitch, as a technologist plans it."""
+    x, y, z = patient.head.centre_ras + patient.head.placement @ np.array(centre)
+    # The tilt is in LPS: a turn about x there runs the other way than in RAS.
+    tilt = (-patient.tilt_deg[0], 0.0, 0.0)
+    return Slab.around((float(x), float(y), float(z)), _shape(field, voxel), (voxel,) * 3, plane, tilt)
+
+
+def _stored(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint16]:
+    return np.asarray(np.minimum(np.rint(image * np.float32(scale)), philips.MAXIMUM_STORED), np.uint16)
+
+
+def diffusion_series(
+    body: scan.DiffusionBody, b: dwi.Floats, gradients_ras: dwi.Floats, sigma: float, random: np.random.Generator
+) -> npt.NDArray[np.uint16]:
+    """Stored values (x, y, z, volume) of a diffusion series with Rician noise of `sigma` (unit of the b = 0 signal)."""
+    scale = BRIGHTEST_STORED / dwi.unweighted_signal(Tissue.VITREOUS, DIFFUSION)
+    series = np.empty((*body.unweighted.shape, len(b)), np.uint16)
+    for volume, (value, direction) in enumerate(zip(b, gradients_ras, strict=True)):
+        signal = body.unweighted * dwi.attenuation(body.tensor, float(value), direction)
+        series[..., volume] = _stored(rician(signal, sigma, random), scale)
+    return series
+
+
+def _scan_t1(patient: Patient, slab: Slab, noisy: bool) -> npt.NDArray[np.uint16]:
+    image = scan.t1_weighted(patient.head, slab, MPRAGE, COIL_REACH_MM)
+    if noisy:
+        image = rician(image, mprage.signal(Tissue.WHITE, MPRAGE) / T1_SNR, patient.t1_noise)
+    return _stored(image, BRIGHTEST_STORED / float(image.max()))
+
+
+def _regions(body: scan.DiffusionBody) -> dict[str, npt.NDArray[np.bool_]]:
+    return {BRAIN: body.brain >= 0.5, WHITE_MATTER: body.white >= PURE}
+
+
+def _measurements(body: scan.DiffusionBody, maps: dict[str, npt.NDArray[np.float32]]) -> list[TrueMeasurement]:
+    measurements = []
+    for site, region in _regions(body).items():
+        for quantity in (FA, MD, AD, RD):
+            value = float(maps[quantity.name][region].mean(dtype=np.float64))
+            measurements.append(
+                TrueMeasurement("dti", quantity, site, value, Kind.BODY, _tolerance(quantity, value), int(region.sum()))
+            )
+    return measurements
+
+
+def _tolerance(quantity: Quantity, value: float) -> Tolerance:
+    if quantity is FA:
+        return Tolerance(FA_TOLERANCE, "bias of Rician noise at SNR 30")
+    return Tolerance(DIFFUSIVITY_TOLERANCE * value, "2 per cent: bias of Rician noise at SNR 30")
+
+
+def _write_truth(
+    folder: Path,
+    patient: Patient,
+    parameters: dict[str, object],
+    study: str,
+    body: scan.DiffusionBody,
+    slab: Slab,
+    series: tuple[TrueSeries, ...],
+) -> Truth:
+    maps = dwi.scalars(body.tensor)
+    files = {}
+    for name, data in {**maps, "brain": body.brain, "white_matter": body.white, "tensor": body.tensor}.items():
+        image = np.moveaxis(data, 0, -1) if data.ndim == 4 else data
+        truth.write_map(folder / "truth" / f"{name}.nii.gz", image, slab.affine)
+        files[name] = f"truth/{name}.nii.gz"
+    x, y, z = (float(v) for v in patient.head.scanner(LESION_CENTRE_MM))
+    record = Truth(folder, parameters, study, series, tuple(_measurements(body, maps)), files, (x, y, z))
+    truth.write(record)
+    return record
+
+
+def make(
+    folder: Path,
+    seed: int = 7,
+    resolution_mm: float = 2.0,
+    snr: float = 30.0,
+    disease: Disease = ONE_SIDED,
+    protocol: dwi.Protocol = DIFFUSION,
+    progress: Progress = _silent,
+) -> Truth:
+    """Scan the patient of a seed and write the study to `folder/dicom`, its truth to `folder/truth.json`.
+
+    resolution_mm: DWI voxel; the T1 has half of it, not less than 1 mm. snr: white matter at b = 0; 0 = no noise.
+    progress(done, total): objects written.
+    """
+    patient = Patient.born(seed, disease)
+    parameters: dict[str, object] = {
+        "version": VERSION,
+        "seed": seed,
+        "body": f"nilearn MNI152 {patient.template_digest[:12]}",
+        "dialect": "philips",
+        "resolution_mm": resolution_mm,
+        "snr": snr,
+        "corticospinal_severity": {str(side): value for side, value in disease.corticospinal.items()},
+        "b": protocol.b,
+        "directions": protocol.directions,
+        "unweighted": protocol.unweighted,
+    }
+    identity = Identity(repr(sorted(parameters.items())), seed)
+    t1_slab = _slab(patient, Plane.SAGITTAL, T1_FIELD_MM, T1_CENTRE_MM, max(1.0, resolution_mm / 2))
+    slab = _slab(patient, Plane.AXIAL, DWI_FIELD_MM, DWI_CENTRE_MM, resolution_mm)
+    b, gradients_lps = dwi.table(protocol)
+    total = t1_slab.shape[2] + slab.shape[2] * len(b)
+    counted = 0
+
+    t1 = _scan_t1(patient, t1_slab, noisy=snr > 0)
+    for _ in philips.write(folder / "dicom" / "201", t1, t1_slab, T1_SEQUENCE, identity):
+        counted += 1
+        progress(counted, total)
+    body = scan.diffusion_body(patient.head, patient.fibres, slab, protocol)
+    sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / snr if snr > 0 else 0.0
+    data = diffusion_series(body, b, gradients_lps * [-1, -1, 1], sigma, patient.dwi_noise)
+    for _ in philips.write(folder / "dicom" / "301", data, slab, DWI_SEQUENCE, identity, b, gradients_lps):
+        counted += 1
+        progress(counted, total)
+    g = tuple((float(x), float(y), float(z)) for x, y, z in gradients_lps)
+    series = (
+        TrueSeries(identity.uid(T1_SEQUENCE.number), "T1", "201", t1_slab.shape[2]),
+        TrueSeries(identity.uid(DWI_SEQUENCE.number), "DWI", "301", slab.shape[2] * len(b), tuple(map(float, b)), g),
+    )
+    return _write_truth(folder, patient, parameters, identity.study_uid, body, slab, series)

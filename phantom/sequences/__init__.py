@@ -1,0 +1,1 @@
+"""The physics: what each sequence makes of the body, noise included."""
