@@ -1,32 +1,89 @@
 """Configuration: one TOML file, typed; every fault at once, each with its key, line, value and what was expected.
 
-`deploy/betz.toml` documents every key. Secrets never stand in the TOML; they come from files that it names, or the environment.
+`deploy/betz.toml` documents every key. Secrets never stand in the TOML: they come from files that it names, or from
+the environment.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+import sqlalchemy as sa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-AETitle = Annotated[str, StringConstraints(pattern=r"^[\x20-\x5b\x5d-\x7e]{1,16}$")]
+from analyses.contract import Body, RoleKind
+
+AE_TITLE = re.compile(r"(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )")  # PS3.5 table 6.2-1; spaces at the ends mean nothing
+TIMEZONE = re.compile(r"[+-](0[0-9]|1[0-4])[0-5][0-9]|")  # PS3.3 C.12.1.1.8
+LEDGERS = ("sqlite", "postgresql+pg8000")
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
+LEDGER_URL_VARIABLE = "BETZ_LEDGER_URL"
 OBJECT_KINDS = ("sr", "map", "page")
 
 
-def _network(text: str) -> str:
-    ip_network(text, strict=False)
+def _ae_title(text: str) -> str:
+    if not AE_TITLE.fullmatch(text):
+        raise ValueError("an AE title has 1 to 16 ASCII characters, no backslash, no space at its ends")
     return text
 
 
+def _network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("this is neither an address like 10.1.2.3 nor a network like 10.1.2.0/24") from None
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"this is no regular expression: {error}") from None
+    return text
+
+
+def _one_of(text: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise ValueError(f"must be one of: {', '.join(allowed)}")
+    return text
+
+
+def _timezone(text: str) -> str:
+    if not TIMEZONE.fullmatch(text):
+        raise ValueError("must be an offset from UTC like +0100")
+    return text
+
+
+def _ledger_url(text: str) -> str:
+    if not text:
+        return text
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError:
+        raise ValueError("this is no database URL like sqlite:////var/lib/betz/betz.db") from None
+    if url.drivername not in LEDGERS:
+        raise ValueError(f"must begin with one of: {', '.join(f'{name}://' for name in LEDGERS)}")
+    return text
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
 Network = Annotated[str, AfterValidator(_network)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+ObjectKind = Annotated[str, AfterValidator(lambda text: _one_of(text, OBJECT_KINDS))]
+RoleName = Annotated[str, AfterValidator(lambda text: _one_of(text, tuple(RoleKind)))]
+BodyName = Annotated[str, AfterValidator(lambda text: _one_of(text, tuple(Body)))]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
 
 
 class _Table(BaseModel):
@@ -38,7 +95,7 @@ class Site(_Table):
 
     name: str = "unnamed site"
     device_serial: str = "betz-1"
-    timezone: str = ""  # +hhmm, used when a source has no TimezoneOffsetFromUTC
+    timezone: Timezone = ""  # +hhmm, used when a source has no TimezoneOffsetFromUTC
 
 
 class Spool(_Table):
@@ -51,7 +108,16 @@ class Spool(_Table):
 class LedgerSettings(_Table):
     """Database; empty = SQLite beside the spool."""
 
-    url: str = ""
+    url: LedgerUrl = ""
+    url_file: str = ""  # a file that holds the URL, for one with a password
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Self:
+        if self.url and sa.make_url(self.url).password is not None:
+            raise ValueError("a password has no place in this file: put the URL into a file and name it in url_file")
+        if self.url and self.url_file:
+            raise ValueError("url and url_file exclude each other")
+        return self
 
 
 class Peer(_Table):
@@ -65,10 +131,10 @@ class Receive(_Table):
     """The Storage and Verification SCP."""
 
     ae_title: AETitle = "BETZ"
-    host: str = "0.0.0.0"  # noqa: S104  scanners connect from outside; who may is in `peers`
+    host: str = "0.0.0.0"  # scanners connect from outside; who may is in `peers`
     port: Port = 11112
     processes: Annotated[int, Field(ge=1, le=32)] = 2
-    max_associations: Annotated[int, Field(ge=1)] = 20
+    max_associations: Annotated[int, Field(ge=1)] = 20  # at once, in each process
     idle_timeout_s: Seconds = 60
     peers: tuple[Peer, ...] = ()
 
@@ -78,6 +144,12 @@ class Settle(_Table):
 
     quiet_s: Seconds = 60
     give_up_s: Seconds = 900
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.give_up_s < self.quiet_s:
+            raise ValueError(f"give_up_s ({self.give_up_s:g}) must not be shorter than quiet_s ({self.quiet_s:g})")
+        return self
 
 
 class Engine(_Table):
@@ -97,7 +169,7 @@ class Destination(_Table):
     host: str
     port: Port
     calling_ae_title: AETitle = "BETZ"
-    kinds: tuple[str, ...] = OBJECT_KINDS
+    kinds: tuple[ObjectKind, ...] = OBJECT_KINDS
     confirm: bool = True  # delivered means found again by query
 
 
@@ -107,6 +179,13 @@ class Deliver(_Table):
     destinations: tuple[Destination, ...] = ()
     first_retry_s: Seconds = 60
     longest_retry_s: Seconds = 3600
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [destination.name for destination in self.destinations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two destinations are called {twice[0]}: deliveries are remembered by that name")
+        return self
 
 
 class StatusPage(_Table):
@@ -119,12 +198,18 @@ class StatusPage(_Table):
 class RoleRule(_Table):
     """A site's own word on what a series is; regular expressions, all that are given must match."""
 
-    role: str
-    body: str = "brain"
-    manufacturer: str = ""
-    series_description: str = ""
-    protocol_name: str = ""
-    sequence_name: str = ""
+    role: RoleName
+    body: BodyName = "brain"
+    manufacturer: Pattern = ""
+    series_description: Pattern = ""
+    protocol_name: Pattern = ""
+    sequence_name: Pattern = ""
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Self:
+        if not (self.manufacturer or self.series_description or self.protocol_name or self.sequence_name):
+            raise ValueError("a rule without any expression would be true for every series")
+        return self
 
 
 class Config(_Table):
@@ -142,8 +227,12 @@ class Config(_Table):
 
     @property
     def ledger_url(self) -> str:
-        """URL of the ledger: $BETZ_LEDGER_URL (it may hold a password), the file's, or SQLite beside the spool."""
-        return os.environ.get("BETZ_LEDGER_URL") or self.ledger.url or f"sqlite:///{self.spool.path.parent / 'betz.db'}"
+        """URL of the ledger: $BETZ_LEDGER_URL, `ledger.url_file`'s, `ledger.url`, or SQLite beside the spool."""
+        if from_environment := os.environ.get(LEDGER_URL_VARIABLE):
+            return from_environment
+        if self.ledger.url_file:
+            return Path(self.ledger.url_file).read_text("utf-8").strip()
+        return self.ledger.url or f"sqlite:///{self.spool.path.parent / 'betz.db'}"
 
 
 class ConfigError(Exception):
@@ -157,27 +246,54 @@ def load(path: Path) -> Config:
         values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     try:
-        return Config.model_validate(values)
+        # by way of JSON, where strict means what a reader of TOML means: "11112" is no number, true is no number
+        config = Config.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         faults = "\n".join(_sentence(path, text, fault) for fault in error.errors())
         raise ConfigError(faults) from None
+    if config.ledger.url_file and not Path(config.ledger.url_file).is_file():
+        raise ConfigError(f"{path}: ledger.url_file = {config.ledger.url_file!r}: there is no such file")
+    return config
 
 
 def _sentence(path: Path, text: str, fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"])
-    key = str(fault["loc"][-1])
-    line = next((n for n, row in enumerate(text.splitlines(), 1) if row.split("=")[0].strip() == key), None)
+    line = _line_of(text, fault["loc"])
     where = f"{path}:{line}" if line else str(path)
+    key = str(fault["loc"][-1])
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _known_keys(Config), 1)
+        near = difflib.get_close_matches(key, [*_known_keys(Config)], 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{where}: {place}: there is no such key{hint}"
     if fault["type"] == "missing":
         return f"{where}: {place}: this key is needed"
-    return f"{where}: {place} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    wanted = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = "" if isinstance(fault["input"], dict) else f" = {json.dumps(fault['input'], ensure_ascii=False)}"
+    return f"{where}: {place}{value}: {wanted}"
+
+
+def _line_of(text: str, location: tuple[str | int, ...]) -> int | None:
+    """Line of the key, or of the table that should hold it; keys written inline have the line of their table."""
+    best: tuple[int, int] | None = None
+    table: tuple[str | int, ...] = ()
+    seen: dict[str, int] = {}
+    for number, row in enumerate(text.splitlines(), 1):
+        if header := re.fullmatch(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?\s*(#.*)?", row):
+            table = tuple(header[2].split("."))
+            if header[1] == "[[":
+                seen[header[2]] = seen.get(header[2], -1) + 1
+                table = (*table, seen[header[2]])
+            here = table
+        elif key := re.match(r"\s*([\w-]+)\s*=", row):
+            here = (*table, key[1])
+        else:
+            continue
+        if location[: len(here)] == here and (best is None or len(here) > best[0]):
+            best = (len(here), number)
+    return best[1] if best else None
 
 
 def _known_keys(table: type[BaseModel]) -> Iterator[str]:
