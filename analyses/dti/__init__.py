@@ -1,0 +1,1 @@
+"""Diffusion tensor imaging: maps and statistics of the tensor, with their quality."""
