@@ -1,8 +1,8 @@
 """Just enough of DICOM PS3.5 to read a header: where each element of a data set lies, its value on demand.
 
 Why not pydicom here: a Philips classic DWI series is 1394 files with 600 elements each, most of them nested and
-private; pydicom needs 5.3 s for their headers, this walker 0.8 s, and garbage is None here, not an error. The tests hold it
-against pydicom element by element. Pixel data are never touched.
+private; pydicom needs 5.3 s for their headers, this walker 0.8 s, and garbage is None here, not an error. The tests
+hold it against pydicom element by element. Pixel data are never touched.
 """
 
 from __future__ import annotations

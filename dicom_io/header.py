@@ -89,6 +89,7 @@ class InstanceHeader:
     expected_volumes: int | None  # of one echo and one component
     expected_instances: int | None = None  # of the whole series
     expected_frames: int | None = None  # NumberOfFrames of an enhanced object
+    expected_echoes: int | None = None
     study_description: str = ""
     contrast: str = ""  # AcquisitionContrast: DIFFUSION, PERFUSION, TIME_OF_FLIGHT ...
     perfusion: bool = False  # arterial spin labelling or contrast bolus, said in so many words
@@ -243,6 +244,7 @@ def _instance(path: Path, meta: Elements, data: Elements) -> InstanceHeader:
         expected_volumes=data.integer(0x00200105) if many else said.volumes or data.integer(0x00200105),
         expected_instances=said.instances,
         expected_frames=data.integer(0x00280008) if many else None,
+        expected_echoes=said.echoes,
         study_description=data.text(0x00081030),
         contrast=data.text(0x00089209),
         perfusion=said.perfusion or data.text(0x00089209) == "PERFUSION" or data.text(0x00189250) not in ("", "NONE"),

@@ -29,6 +29,7 @@ def said(elements: Elements, orientation: Orientation | None) -> Said:  # noqa: 
         ti_ms=delay if inverted and delay else None,
         perfusion=elements.text(elements.private(MR_LATER, 0x2005, 0x29)) in LABELS,
         slices=number(0x18),
+        echoes=number(0x14),
         volumes=_volumes(elements, number(0x81), number(0x17)),
     )
 

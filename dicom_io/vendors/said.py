@@ -23,7 +23,8 @@ class Said:
     perfusion: bool = False
     spectroscopy: str = ""  # as MR Spectroscopy Acquisition Type (0018,9200)
     slices: int | None = None
-    volumes: int | None = None
+    volumes: int | None = None  # of one echo and one component
+    echoes: int | None = None
     instances: int | None = None  # of the whole series
     tiles: int = 0
     tile_columns: int = 0  # tiles side by side in the image

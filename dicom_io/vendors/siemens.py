@@ -16,7 +16,10 @@ SHADOW, CSA = "SIEMENS MR HEADER", "SIEMENS CSA HEADER"
 IMAGE_TYPE, SOP_CLASS, ACQUISITION_TYPE = 0x00080008, 0x00080016, 0x00180023
 NON_IMAGE_CLASS = "1.3.12.2.1107.5.9.1"
 MOST_TAGS, MOST_ITEMS, LONGEST_ITEM = 1000, 1000, 1 << 20  # beyond, the block is garbage
-PROTOCOL = re.compile(rb"\n(lRepetitions|sSliceArray\.lSize|sKSpace\.lImagesPerSlab)\s*=\s*(\d{1,6})")
+PROTOCOL = re.compile(
+    rb"\n(lRepetitions|lAverages|sSliceArray\.lSize|sKSpace\.lImagesPerSlab|sDiffusion\.\w+(?:\[\d+\])?)\s*=\s*(\d{1,6})\s"
+)
+DIRECTIONS_MODE = 256  # sDiffusion.ulMode of the scanner's own direction table (MDDW)
 SEQUENCE_BVALUE = re.compile(r"ep_b(\d+)")  # *ep_b1000#12, *ep_b1000t
 SEQUENCE_NAME = 0x00180024
 
@@ -97,16 +100,26 @@ def _tiles(elements: Elements, csa: dict[str, tuple[str, ...]]) -> int:
 
 
 def _counts(elements: Elements, diffusion: bool) -> tuple[int | None, int | None]:
-    """Slices and volumes from the text protocol; repetitions say nothing about the volumes of a diffusion series."""
-    protocol = {
-        name.decode(): int(value) for name, value in PROTOCOL.findall(elements.raw(elements.private(CSA, 0x0029, 0x20)))
-    }
+    """Slices and volumes that the text protocol announces."""
+    text = elements.raw(elements.private(CSA, 0x0029, 0x20))
+    protocol = {name.decode(): int(value) for name, value in PROTOCOL.findall(text)}
     slices = protocol.get("sSliceArray.lSize")
     if slices and elements.text(ACQUISITION_TYPE) == "3D":
         per_slab = protocol.get("sKSpace.lImagesPerSlab")
         slices = slices * per_slab if per_slab else None
-    volumes = protocol.get("lRepetitions", 0) + 1 if protocol and not diffusion else None
-    return slices, volumes
+    if not protocol:
+        return slices, None
+    return slices, _diffusion_volumes(protocol) if diffusion else protocol.get("lRepetitions", 0) + 1
+
+
+def _diffusion_volumes(protocol: dict[str, int]) -> int | None:
+    """One volume at b = 0 and one a direction at every other b; None where averages or a free table make it unsure."""
+    weightings, directions = protocol.get("sDiffusion.lDiffWeightings"), protocol.get("sDiffusion.lDiffDirections")
+    averages = [value for name, value in protocol.items() if name.startswith(("lAverages", "sDiffusion.alAverages"))]
+    table = protocol.get("sDiffusion.ulMode") == DIRECTIONS_MODE
+    if not weightings or not directions or not table or any(value > 1 for value in averages):
+        return None
+    return sum(directions if protocol.get(f"sDiffusion.alBValue[{i}]") else 1 for i in range(weightings))
 
 
 def _spectroscopy(elements: Elements, csa: dict[str, tuple[str, ...]]) -> str:
