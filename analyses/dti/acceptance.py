@@ -35,8 +35,6 @@ def _refusal(facts: SeriesFacts) -> str | None:
     """Return the first reason against the series, gravest first."""
     weighted = [b for b in facts.bvals if b >= B0_MAXIMUM]
     usable = [b for b in weighted if LEAST_B <= b <= MOST_B]
-    if not facts.original:
-        return "This is a scanner-made or filtered map, not source images."
     if not facts.complete:
         return f"Volumes are incomplete: {facts.completeness}."
     if not facts.bvals:
