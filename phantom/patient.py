@@ -6,6 +6,7 @@ Everything follows from the parameters: the same parameters give the same bytes 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,9 +139,13 @@ def diffusion_series(
     """Stored values (x, y, z, volume) of a diffusion series with Rician noise of `sigma` (unit of the b = 0 signal)."""
     scale = BRIGHTEST_STORED / dwi.unweighted_signal(Tissue.VITREOUS, DIFFUSION)
     series = np.empty((*body.unweighted.shape, len(b)), np.uint16)
-    for volume, (value, direction) in enumerate(zip(b, gradients_ras, strict=True)):
-        signal = body.unweighted * dwi.attenuation(body.tensor, float(value), direction)
-        series[..., volume] = _stored(rician(signal, sigma, random), scale)
+
+    def measure(volume: int, own: np.random.Generator) -> None:
+        signal = body.unweighted * dwi.attenuation(body.tensor, float(b[volume]), gradients_ras[volume])
+        series[..., volume] = _stored(rician(signal, sigma, own), scale)
+
+    with ThreadPoolExecutor(scan.THREADS) as threads:
+        list(threads.map(measure, range(len(b)), random.spawn(len(b))))
     return series
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,9 @@ from phantom.tissue import PROPERTIES, Tissue
 
 Image = npt.NDArray[np.float32]
 
-SLICES_AT_ONCE = 24  # keeps memory low: a million points of a 1 mm slab
+POINTS_AT_ONCE = 250_000  # keeps memory low and the arrays near the processor
+THREADS = 2
+COARSE = 4
 SHADING = 0.15  # receive coils see the rim brighter than the middle by this much
 
 
@@ -34,10 +38,6 @@ class DiffusionBody:
     white: Image
 
 
-def _chunks(slab: Slab) -> list[int]:
-    return list(range(0, slab.shape[2], SLICES_AT_ONCE))
-
-
 def _turned(tensor: Image, turn: npt.NDArray[np.float32]) -> Image:
     """Tensors (6, n) turned by rotations (n, 3, 3): R T R'."""
     full = np.empty((tensor.shape[1], 3, 3), np.float32)
@@ -47,9 +47,40 @@ def _turned(tensor: Image, turn: npt.NDArray[np.float32]) -> Image:
     return np.stack([turned[:, row, column] for row, column in SIX])
 
 
-def _diffusion(
-    head: Head, fibres: Image, scanner: Points, edge_mm: float, protocol: dwi.Protocol
-) -> tuple[Image, Image, Image, Image]:
+def _within(head: Head, slab: Slab) -> npt.NDArray[np.bool_]:
+    """Voxels (x, y, z) of the slab that may hold anything but air, found on every `COARSE`th voxel."""
+    voxel = tuple(COARSE * edge for edge in slab.voxel_mm)
+    shape = tuple(-(-count // COARSE) for count in slab.shape)
+    first = slab.origin_lps + slab.steps_lps.sum(axis=1) * (COARSE - 1) / 2
+    coarse = Slab((shape[0], shape[1], shape[2]), (voxel[0], voxel[1], voxel[2]), slab.axes_lps, first)
+    distance = head.skin(head.template(coarse.points_ras())).reshape(shape)
+    within = distance < np.linalg.norm(voxel) / 2 + max(slab.voxel_mm)
+    for axis in range(3):
+        within = np.repeat(within, COARSE, axis=axis)
+    nx, ny, nz = slab.shape
+    return within[:nx, :ny, :nz]
+
+
+def _by_chunks(head: Head, slab: Slab, work: Callable[[Points], npt.NDArray[np.float32]], rows: int) -> Image:
+    """`work` (3, n) -> (rows, n) over the voxels that hold the head, on two threads: (rows, x, y, z), zero elsewhere."""
+    result = np.zeros((rows, *slab.shape), np.float32)
+    within = _within(head, slab)
+
+    slices = max(1, POINTS_AT_ONCE // (slab.shape[0] * slab.shape[1]))
+
+    def one(first: int) -> None:
+        part = within[:, :, first : first + slices]
+        if part.any():
+            points = slab.points_ras(first, slices)[:, part.ravel()]
+            result[:, :, :, first : first + slices][:, part] = work(points)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(one, range(0, slab.shape[2], slices)))
+    return result
+
+
+def _diffusion(head: Head, fibres: Image, scanner: Points, edge_mm: float, protocol: dwi.Protocol) -> Image:
+    """Rows: signal at b = 0, share of brain, share of white matter, then the six of the tensor."""
     at = head.template(scanner)
     total, isotropic, directed, white = (np.zeros(at.shape[1], np.float32) for _ in range(4))
     for layer in head.layers(at, edge_mm):
@@ -70,21 +101,14 @@ def _diffusion(
     )
     tensor[:, with_fibres] += (directed / share)[with_fibres] * _turned(field, head.turn(scanner[:, with_fibres]))
     brain = np.clip(np.float32(0.5) - head.surface(at) / np.float32(edge_mm), 0, 1)
-    return total, tensor, brain, white
+    return np.concatenate([np.stack([total, brain, white]), tensor])
 
 
 def diffusion_body(head: Head, fibres: Image, slab: Slab, protocol: dwi.Protocol) -> DiffusionBody:
     """Signal at b = 0, tensor and tissue shares of every voxel of a slab; fibres: `white_matter_tensor`."""
-    unweighted, brain, white = (np.empty(slab.shape, np.float32) for _ in range(3))
-    tensor = np.empty((6, *slab.shape), np.float32)
     edge = float(max(slab.voxel_mm))
-    for first in _chunks(slab):
-        part = slice(first, first + SLICES_AT_ONCE)
-        values = _diffusion(head, fibres, slab.points_ras(first, SLICES_AT_ONCE), edge, protocol)
-        shape = unweighted[:, :, part].shape
-        unweighted[:, :, part], brain[:, :, part], white[:, :, part] = (values[i].reshape(shape) for i in (0, 2, 3))
-        tensor[:, :, :, part] = values[1].reshape(6, *shape)
-    return DiffusionBody(unweighted, tensor, brain, white)
+    rows = _by_chunks(head, slab, lambda points: _diffusion(head, fibres, points, edge, protocol), rows=9)
+    return DiffusionBody(unweighted=rows[0], tensor=rows[3:], brain=rows[1], white=rows[2])
 
 
 def shading(scanner: Points, centre_ras: npt.NDArray[np.float64], reach_mm: float) -> Image:
@@ -96,13 +120,13 @@ def shading(scanner: Points, centre_ras: npt.NDArray[np.float64], reach_mm: floa
 def t1_weighted(head: Head, slab: Slab, protocol: mprage.Protocol, reach_mm: float) -> Image:
     """MPRAGE signal (x, y, z) of a slab, shaded by the receive coils, without noise."""
     signals = {tissue: np.float32(mprage.signal(tissue, protocol)) for tissue in Tissue}
-    image = np.empty(slab.shape, np.float32)
-    for first in _chunks(slab):
-        scanner = slab.points_ras(first, SLICES_AT_ONCE)
+    edge = float(max(slab.voxel_mm))
+
+    def painted(scanner: Points) -> Image:
         at = head.template(scanner)
         signal = np.zeros(at.shape[1], np.float32)
-        for layer in head.layers(at, float(max(slab.voxel_mm))):
+        for layer in head.layers(at, edge):
             signal += layer.cover * (signals[layer.tissue] - signal)
-        part = image[:, :, first : first + SLICES_AT_ONCE]
-        part[...] = (signal * shading(scanner, head.centre_ras, reach_mm)).reshape(part.shape)
-    return image
+        return (signal * shading(scanner, head.centre_ras, reach_mm)).reshape(1, -1)
+
+    return _by_chunks(head, slab, painted, rows=1)[0]

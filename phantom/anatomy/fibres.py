@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from phantom.tissue import BETWEEN, BUNDLE, BUNDLE_SHARE, HINDERED_MD
 
 Floats = npt.NDArray[np.float64]
+Field = npt.NDArray[np.float32]
 
 GRID_MM = 2.0
 LOWER_MM = np.array([-98.0, -134.0, -72.0])
@@ -205,7 +206,7 @@ def tube(bundle: Bundle) -> tuple[Floats, Floats, Floats]:
     return filled.reshape(-1, 3), tangent.reshape(-1, 3), volume
 
 
-def _raster(bundle: Bundle) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
+def _raster(bundle: Bundle) -> tuple[npt.NDArray[np.intp], Field, Field]:
     """Voxels that the tube touches (flat index), the share of each it fills, its mean dyadic there (6, voxel)."""
     points, tangents, volume = tube(bundle)
     index = np.rint((points - LOWER_MM) / GRID_MM).astype(int)
@@ -215,32 +216,31 @@ def _raster(bundle: Bundle) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
     weight, t = volume[inside], tangents[inside]
     filled = np.bincount(place, weight)
     dyadic = np.stack([np.bincount(place, weight * t[:, i] * t[:, j]) for i, j in SIX]) / filled
-    return voxels, np.minimum(filled / GRID_MM**3, 1.0), dyadic
+    return voxels, np.minimum(filled / GRID_MM**3, 1.0).astype(np.float32), dyadic.astype(np.float32)
 
 
-def _between(share: npt.NDArray[np.float64], dyadics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _between(share: Field, dyadics: Field) -> Field:
     """Tensor of the white matter between the bundles: their directions, extended smoothly, at less anisotropy."""
     sigma = EXTENSION_MM / GRID_MM
     weight = ndimage.gaussian_filter(share.reshape(SHAPE), sigma, truncate=3).ravel()
     extended = np.stack([ndimage.gaussian_filter(d.reshape(SHAPE), sigma, truncate=3).ravel() for d in dyadics])
-    extended /= np.maximum(weight, 1e-6)
+    extended /= np.maximum(weight, np.float32(1e-6))
     undirected = 1 - extended[[0, 3, 5]].sum(axis=0)  # far from every bundle
     axial, radial = BETWEEN
-    tensor = (axial - radial) * extended
+    tensor = np.float32(axial - radial) * extended
     for row in (0, 3, 5):
         tensor[row] += radial + (axial - radial) * undirected / 3
-    return tensor
+    return np.asarray(tensor, np.float32)
 
 
-def white_matter_tensor(extra_radial: Mapping[tuple[System, Side], float]) -> npt.NDArray[np.float32]:
+def white_matter_tensor(extra_radial: Mapping[tuple[System, Side], float]) -> Field:
     """Diffusion tensor of white matter on the whole template: (6, x, y, z) um2/ms, 2 mm grid from `LOWER_MM`.
 
     extra_radial: radial diffusivity (um2/ms) that disease adds inside the bundles of a system on a side.
     """
     size = int(np.prod(SHAPE))
-    share, dyadics = np.zeros(size), np.zeros((6, size))
-    radial_field = np.zeros(size)
-    lost = np.zeros((6, size))
+    share, radial_field = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    dyadics, lost = np.zeros((6, size), np.float32), np.zeros((6, size), np.float32)
     axial, radial = BUNDLE
     for bundle, side in bundles():
         voxels, filled, dyadic = _raster(bundle)
@@ -250,12 +250,12 @@ def white_matter_tensor(extra_radial: Mapping[tuple[System, Side], float]) -> np
         radial_field[voxels] += filled * (radial + extra)
         lost[:, voxels] += filled * extra * dyadic
     crowd = np.maximum(share, 1.0)  # where bundles cross they share the voxel
-    tensor = ((axial - radial) * dyadics - lost) / crowd
+    tensor = (np.float32(axial - radial) * dyadics - lost) / crowd
     isotropic = radial_field / crowd
     for row in (0, 3, 5):
         tensor[row] += isotropic
     filled_share = np.minimum(share, 1.0)
-    hindered = np.array([HINDERED_MD, 0, 0, HINDERED_MD, 0, HINDERED_MD])[:, None]
-    bundle_part = BUNDLE_SHARE * tensor + (1 - BUNDLE_SHARE) * hindered * filled_share
+    hindered = np.array([HINDERED_MD, 0, 0, HINDERED_MD, 0, HINDERED_MD], np.float32)[:, None]
+    bundle_part = np.float32(BUNDLE_SHARE) * tensor + np.float32(1 - BUNDLE_SHARE) * hindered * filled_share
     whole = bundle_part + (1 - filled_share) * _between(share, dyadics)
     return np.asarray(whole.reshape(6, *SHAPE), np.float32)

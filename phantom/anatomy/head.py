@@ -25,6 +25,7 @@ FLUID_MM, SKULL_MM, SCALP_MM = 2.5, 8.5, 13.0
 MARROW_MM = (4.5, 6.8)
 SHELL_GRID_MM = 2.0
 SHELL_PAD_MM = 40.0
+BRAIN_SHARE = 0.3  # grey + white above it is brain; holes (ventricles) are filled
 SKIN_FAT_MM = 5.0
 INVERSION_STEPS = 20
 
@@ -44,13 +45,11 @@ class Ellipsoid:
         """First-order signed distance (n,): exact on the surface."""
         half = np.array(self.half, np.float32)[:, None]
         scaled = (points - np.array(self.centre, np.float32)[:, None]) / half
-        size = np.maximum(np.sqrt((scaled**2).sum(axis=0)), np.float32(1e-3))
-        slope = np.sqrt(((scaled / half) ** 2).sum(axis=0))
-        return np.asarray(size * (size - 1) / np.maximum(slope, np.float32(1e-4)), np.float32)
-
-    def mirrored(self) -> Ellipsoid:
-        """The same on the other side."""
-        return Ellipsoid((-self.centre[0], self.centre[1], self.centre[2]), self.half)
+        squared = scaled * scaled
+        size = np.maximum(np.sqrt(squared[0] + squared[1] + squared[2]), np.float32(1e-3))
+        steep = squared / (half * half)
+        slope = np.maximum(np.sqrt(steep[0] + steep[1] + steep[2]), np.float32(1e-4))
+        return np.asarray(size * (size - 1) / slope, np.float32)
 
 
 FACE = Ellipsoid((0, 40, -58), (56, 54, 74))
@@ -88,7 +87,8 @@ def _covered(distance: Fraction, edge_mm: float) -> Fraction:
 
 
 def _both(shape: Ellipsoid, points: Points) -> Fraction:
-    return np.minimum(shape.distance(points), shape.mirrored().distance(points))
+    """Distance to a shape of the right side or its mirror image, whichever is nearer."""
+    return shape.distance(np.stack([np.abs(points[0]), points[1], points[2]]))
 
 
 class Head:
@@ -194,7 +194,8 @@ def _brain_distance(template: Template) -> Fraction:
     """Signed distance to the brain's surface on a padded grid of `SHELL_GRID_MM`, mm."""
     step = int(SHELL_GRID_MM)
     pad = int(SHELL_PAD_MM / SHELL_GRID_MM)
-    brain = np.pad(template.brain[::step, ::step, ::step], pad)
+    solid = (template.grey + template.white)[::step, ::step, ::step] > BRAIN_SHARE
+    brain = np.pad(ndimage.binary_fill_holes(ndimage.binary_opening(solid)), pad)
     outside = ndimage.distance_transform_edt(~brain) - ndimage.distance_transform_edt(brain)
     half_voxel = 0.5 * np.sign(outside)
     return np.asarray(ndimage.gaussian_filter((outside - half_voxel) * SHELL_GRID_MM, 1.0), np.float32)

@@ -24,7 +24,7 @@ UPPER_MM = np.array([150.0, 150.0, 140.0])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Warp:
-    """Displacement (3, i, j, k), mm, and its turning as rotation vectors, on a lattice of `COARSE_MM` from `LOWER_MM`."""
+    """Displacement (3, i, j, k), mm, and its turning as rotation vectors; lattice of `COARSE_MM` from `LOWER_MM`."""
 
     displacement_mm: Lattice
     turning: Lattice
@@ -71,17 +71,14 @@ def jacobian(displacement_mm: Lattice) -> npt.NDArray[np.float32]:
 
 
 def _turning(displacement_mm: Lattice) -> Lattice:
-    u, _, vt = np.linalg.svd(jacobian(displacement_mm))
-    rotation = u @ vt
-    sine = np.stack(
-        [
-            rotation[..., 2, 1] - rotation[..., 1, 2],
-            rotation[..., 0, 2] - rotation[..., 2, 0],
-            rotation[..., 1, 0] - rotation[..., 0, 1],
-        ]
-    ) / np.float32(2)
-    length = np.maximum(np.linalg.norm(sine, axis=0), 1e-9)
-    return np.asarray(sine * (np.arcsin(np.clip(length, 0, 1)) / length), np.float32)
+    # Half the curl: the turning to first order. The largest is 0.2 rad; what is left out is under 0.02.
+    slope = jacobian(displacement_mm)
+    curl = [
+        slope[..., 2, 1] - slope[..., 1, 2],
+        slope[..., 0, 2] - slope[..., 2, 0],
+        slope[..., 1, 0] - slope[..., 0, 1],
+    ]
+    return np.asarray(np.stack(curl) / 2, np.float32)
 
 
 def random_warp(random: np.random.Generator, rms_mm: float) -> Warp:
