@@ -133,6 +133,8 @@ def scan_uids(data: memoryview | bytes, transfer_syntax_uid: str) -> Uids:
             break
         if element.tag in WANTED:
             found[element.tag] = _text(walk.value(element))
+        if element.tag == SERIES:
+            break
         at = walk.after(element)
     return Uids(*(found.get(tag, "") for tag in (SOP_CLASS, SOP_INSTANCE, STUDY, SERIES)))
 

@@ -1,4 +1,4 @@
-"""Real peers of the service tests, started on loopback as children: Debian's Orthanc as the PACS."""
+"""Real peers of the service tests, started on loopback as children: Debian's Orthanc as the PACS, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.service.postgres import Postgres
 
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 10.0
@@ -117,3 +119,23 @@ def start_orthanc(program: Callable[[str], str], tmp_path: Path) -> Iterator[Cal
 def orthanc(start_orthanc: Callable[..., Orthanc]) -> Orthanc:
     """A running Orthanc that lets BETZ store, query and retrieve."""
     return start_orthanc()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL, one for all tests."""
+    server = Postgres(free_port())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty ledger, on each database that Betz supports."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'betz.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()
