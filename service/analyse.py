@@ -32,12 +32,11 @@ from service.order import (
     Outcome,
     RunOrder,
     analysis_digest,
-    data_set_sha256,
     inputs_digest,
     write_json,
 )
 from service.plan import Planned
-from service.routing import TWO_PATIENTS, by_study, examine, plan_study, routing_json
+from service.routing import TWO_PATIENTS, by_study, data_set_sha256, examine, plan_study, routing_json
 from service.runs import run_of
 
 LOOK_EVERY_S = 0.1

@@ -74,7 +74,8 @@ class Assigner:
         held = self.reported_instances(study_uid)
         files = [(row["sop_instance_uid"], row["sha256"]) for rows in held.values() for row in rows]
         ends = [
-            f"{job['job_id']} {job['state']} {job['reason']}"
+            # why a series was chosen is not in the report, and is not known after a rebuild of the ledger
+            f"{job['job_id']} {job['state']} {'' if job['state'] == JobState.DONE else job['reason']}"
             for job in jobs.of_study(self.ledger, study_uid)
             if job["analysis"] != REPORT
         ]

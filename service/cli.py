@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -69,11 +67,13 @@ def analyse(folder: Path, out: Path, only: str | None) -> None:
     """Analyse the DICOM files below FOLDER without the network: results.json, routing.json, dicom/, figures/."""
     from service import analyse as analysing
 
-    with _progress() as tell:
-        try:
-            studies = analysing.analyse(folder, out, only, tell)
-        except analysing.CannotAnalyse as reason:
-            raise Fault(str(reason)) from None
+    progress = _Progress()
+    try:
+        studies = analysing.analyse(folder, out, only, progress)
+    except analysing.CannotAnalyse as reason:
+        raise Fault(str(reason)) from None
+    finally:
+        progress.clear()
     for study in studies:
         for run in study.runs:
             click.echo(f"{run.technique}: {run.state}" + (f" ({run.reason})" if run.reason else ""))
@@ -112,7 +112,7 @@ def doctor(config_path: Path | None, rebuild: bool) -> None:
     if rebuild:
         if config is None:
             raise Fault("--rebuild needs --config")
-        _rebuild(config)
+        click.echo(f"the ledger was made again: {_rebuild(config)} instances")
     from service import doctor as examining
 
     checks = examining.examine(config)
@@ -129,11 +129,10 @@ def jobs(config_path: Path, dead: bool) -> None:
     """List the newest jobs with their state and reason."""
     import sqlalchemy as sa
 
-    from service import jobs as job_rows
     from service.ledger import Ledger
+    from service.ledger import jobs as table
     from service.states import JobState
 
-    table = job_rows.jobs
     query = sa.select(table).order_by(table.c.created_at.desc()).limit(JOBS_SHOWN)
     ledger = Ledger(_load(config_path).ledger_url)
     found = ledger.all(query.where(table.c.state == JobState.DEAD) if dead else query)
@@ -177,30 +176,36 @@ def _load(path: Path) -> Config:
         raise Fault(str(faults)) from None
 
 
-def _rebuild(config: Config) -> None:
+def _rebuild(config: Config) -> int:
     from service.ledger import rebuild
     from service.spool import Spool
 
-    rebuild(config.ledger_url, Spool(config.spool.path))
+    return rebuild(config.ledger_url, Spool(config.spool.path), config.deliver.destinations)
 
 
-@contextmanager
-def _progress() -> Iterator[Any]:
+class _Progress:
     """One bar for the job that runs where somebody watches, one line a step otherwise."""
-    last: dict[str, str] = {}
-    watched = click.get_text_stream("stderr").isatty()
 
-    def line(analysis: str, fraction: float, sentence: str) -> None:
-        if last.get(analysis) != sentence:
-            last[analysis] = sentence
+    WIDTH = 30
+
+    def __init__(self) -> None:
+        self._watched = click.get_text_stream("stderr").isatty()
+        self._last: dict[str, str] = {}
+
+    def __call__(self, analysis: str, fraction: float, sentence: str) -> None:
+        if self._watched:
+            done = round(fraction * self.WIDTH)
+            bar = "━" * done + "─" * (self.WIDTH - done)
+            click.echo(f"\r\x1b[K{analysis:<8} {bar} {fraction:4.0%} {sentence}", nl=False, err=True)
+        elif self._last.get(analysis) != sentence:
             click.echo(f"{analysis} {fraction:4.0%} {sentence}", err=True)
+        self._last[analysis] = sentence
 
-    def bar(analysis: str, fraction: float, sentence: str) -> None:
-        done = round(fraction * 30)
-        click.echo(
-            f"\r\x1b[K{analysis:<8} {'━' * done}{'─' * (30 - done)} {fraction:4.0%} {sentence}", nl=False, err=True
-        )
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._watched:
+            click.echo("\r\x1b[K", nl=False, err=True)
 
-    yield bar if watched else line
-    if watched:
-        click.echo("\r\x1b[K", nl=False, err=True)
+
+if __name__ == "__main__":
+    main()

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from analyses.contract import Analysis
+from analyses.contract import Analysis, Body, RoleKind
 from analyses.registry import ANALYSES
 from dicom_io.header import SeriesHeader, Unreadable
 from service import child, jobs, settle
@@ -27,6 +28,7 @@ from service.config import Config
 from service.engine import Engine
 from service.fault import path_to
 from service.ledger import Ledger, Row, series, studies
+from service.ledger import jobs as job_rows
 from service.order import OUTCOME_FILE, REPORT, Ending, Outcome
 from service.plan import Candidate
 from service.routing import TWO_PATIENTS, examine, plan_study, read_readable, rules_of
@@ -38,7 +40,7 @@ AGAIN_AFTER_S = 60.0  # a study whose planning broke off is tried again, without
 JOB_COMMAND = (sys.executable, "-P", "-m", "service.job")
 JOBS_FOLDER = "jobs"
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("betz.conduct")
 
 
 def run(config: Config, stop: threading.Event) -> None:
@@ -138,7 +140,7 @@ class Conductor:
         candidates: Sequence[Candidate],
         unreadable: Mapping[str, str],
     ) -> None:
-        found = {
+        found: dict[str, dict[str, Any]] = {
             header.first.series_uid: {
                 "role": str(role.kind),
                 "body": str(role.body),
@@ -148,10 +150,10 @@ class Conductor:
             }
             for header, role, _ in candidates
         }
-        found |= {uid: {"role": "unknown", "body": "none", "reason": why} for uid, why in unreadable.items()}
+        found |= {uid: _unknown(why) for uid, why in unreadable.items()}
         rows = connection.execute(sa.select(series).where(series.c.study_uid == study_uid)).mappings().all()
         for row in rows:
-            columns = dict(found.get(row["series_uid"], {"role": "unknown", "body": "none", "reason": "no instances"}))
+            columns = found.get(row["series_uid"], _unknown("it has no instances"))
             if row["state"] == SeriesState.SETTLED:
                 reason = columns.pop("reason")
                 self.ledger.move(
@@ -234,8 +236,11 @@ class Conductor:
 
     def _collect(self, outcome: Outcome) -> None:
         self._end(outcome.job_id, outcome)
+        folder = self.spool.path / JOBS_FOLDER / outcome.job_id
         if outcome.ending in (Ending.DONE, Ending.UNSUITABLE, Ending.CANCELLED):
-            shutil.rmtree(self.spool.path / JOBS_FOLDER / outcome.job_id, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        for private in folder.glob(f"*/{child.TEMPORARY_FOLDER}"):  # of an attempt whose worker was killed
+            shutil.rmtree(private, ignore_errors=True)
 
     def _end(self, job_id: str, outcome: Outcome) -> None:
         job = self._job(job_id)
@@ -244,7 +249,9 @@ class Conductor:
             job = self._job(job_id)
         if job["state"] != JobState.RUNNING:
             return  # superseded while it ran
-        log.info("%s of study %s: %s %s", job_id, job["study_uid"], outcome.ending, outcome.reason)
+        LOG.info(
+            "job.ended job=%s study=%s ending=%s reason=%r", job_id, job["study_uid"], outcome.ending, outcome.reason
+        )
         if outcome.ending is Ending.DONE:
             jobs.finish(self.ledger, self.config, job, outcome)
         elif outcome.ending is Ending.UNSUITABLE:
@@ -257,13 +264,13 @@ class Conductor:
     # rows, and the rim
 
     def _job(self, job_id: str) -> Row:
-        row = self.ledger.one(sa.select(jobs.jobs).where(jobs.jobs.c.job_id == job_id))
+        row = self.ledger.one(sa.select(job_rows).where(job_rows.c.job_id == job_id))
         if row is None:
             raise KeyError(job_id)
         return row
 
     def _jobs(self, states: Sequence[JobState]) -> list[Row]:
-        return self.ledger.all(sa.select(jobs.jobs).where(jobs.jobs.c.state.in_(states)))
+        return self.ledger.all(sa.select(job_rows).where(job_rows.c.state.in_(states)))
 
     def _each_job(self, states: Sequence[JobState], act: Callable[[Row], None]) -> None:
         for job in self._jobs(states):
@@ -286,7 +293,13 @@ class Conductor:
         try:
             yield
         except NotAllowed as reason:
-            log.info("%s %s: %s", what, key, reason)  # somebody else was faster: the next look sees the new state
+            LOG.info(
+                "conduct.overtaken %s=%s reason=%r", what, key, str(reason)
+            )  # somebody else was faster: the next look sees the new state
         except Exception as error:  # noqa: BLE001  the rim of a study or a job
-            log.error("%s %s broke off, tried again in %.0f s: %s", what, key, AGAIN_AFTER_S, path_to(error))
+            LOG.error("conduct.broke_off %s=%s again_in_s=%.0f fault=%r", what, key, AGAIN_AFTER_S, path_to(error))
             self._not_before[key] = time.monotonic() + AGAIN_AFTER_S
+
+
+def _unknown(reason: str) -> dict[str, Any]:
+    return {"role": str(RoleKind.UNKNOWN), "body": str(Body.NONE), "reason": reason}

@@ -57,7 +57,7 @@ class Engine:
         if not scheduler:
             self._cluster = _local_cluster(workers, threads or cores(), memory_mb or usable_memory_mb(), processes)
         self._client = Client(self._cluster or scheduler, set_as_default=False)
-        self._running: dict[str, tuple[Task, Future]] = {}
+        self._running: dict[str, tuple[Task, Future[Outcome]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +151,7 @@ def _local_cluster(workers: int, threads: int, memory_mb: int, processes: bool) 
     )
 
 
-def _outcome(task: Task, future: Future) -> Outcome:
+def _outcome(task: Task, future: Future[Outcome]) -> Outcome:
     order = Order.read(task.folder / child.ORDER_FILE)
     if future.status == "finished":
         outcome: Outcome = future.result()

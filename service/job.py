@@ -83,6 +83,7 @@ def perform(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None
 
 
 def _do(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None) -> Outcome:
+    start = time.monotonic()
     final = Path(order.folder)
     final.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -95,7 +96,7 @@ def _do(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None) ->
         except Unsuitable as reason:
             _empty(part)
             outcome = Outcome.of(order, Ending.UNSUITABLE, str(reason))
-        outcome = replace(outcome, cpu_s=_cpu_s(), peak_mb=child.own_peak_mb())
+        outcome = replace(outcome, cpu_s=_cpu_s(), peak_mb=child.own_peak_mb(), wall_s=time.monotonic() - start)
         outcome.write(part / OUTCOME_FILE)
         _keep(part, final)
     finally:

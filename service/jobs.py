@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -158,7 +159,7 @@ def refuse(ledger: Ledger, job: Row, outcome: Outcome) -> None:
 
 def fail(ledger: Ledger, job: Row, reason: str, outcome: Outcome | None = None, event: Event = Event.RAISED) -> None:
     """Record a failed attempt; after the last one the job is dead."""
-    spent = _spent(outcome) if outcome else {}
+    spent: dict[str, Any] = _spent(outcome) if outcome else {}
     if job["attempts"] >= ATTEMPTS:
         bury(ledger, job, f"{reason} (tried {job['attempts']} times)", **spent)
         return
@@ -166,7 +167,7 @@ def fail(ledger: Ledger, job: Row, reason: str, outcome: Outcome | None = None, 
     ledger.move(Kind.JOB, job["job_id"], event, reason, next_try_at=again, **spent)
 
 
-def bury(ledger: Ledger, job: Row, reason: str, **columns: float) -> None:
+def bury(ledger: Ledger, job: Row, reason: str, **columns: Any) -> None:
     """Put a job among the dead, where a person finds it with its reason and can replay it."""
     ledger.move(Kind.JOB, job["job_id"], Event.GAVE_UP, reason, **{"ended_at": time.time(), **columns})
 
@@ -183,5 +184,5 @@ def replay(ledger: Ledger, spool: Path, job_id: str) -> None:
     ledger.try_move(Kind.STUDY, job["study_uid"], Event.REPLAYED, f"{job_id} is replayed")
 
 
-def _spent(outcome: Outcome) -> dict[str, float]:
+def _spent(outcome: Outcome) -> dict[str, Any]:
     return {"ended_at": time.time(), "cpu_s": round(outcome.cpu_s, 2), "peak_mb": round(outcome.peak_mb, 1)}

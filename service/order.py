@@ -14,8 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from dicom_io.part10 import Undecodable, read_file_head
-
 REPORT = "report"
 REPORT_VERSION = "1"
 OUTCOME_FILE = "outcome.json"
@@ -141,16 +139,6 @@ class Outcome:
         values["objects"] = tuple(ResultObject(**one) for one in values["objects"])
         values["figures"] = tuple((file, caption) for file, caption in values["figures"])
         return cls(**values)
-
-
-def data_set_sha256(path: Path) -> str:
-    """SHA-256 of a file's data set, as the receiver reckons it: without preamble and file meta group."""
-    data = path.read_bytes()
-    try:
-        start = read_file_head(data).data_set_at
-    except Undecodable:
-        start = 0
-    return hashlib.sha256(memoryview(data)[start:]).hexdigest()
 
 
 def inputs_digest(instances: Iterable[tuple[str, str]], *more: str) -> str:

@@ -5,6 +5,7 @@ The same few steps for the service, `betz analyse` and `betz explain`. No pixel 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from analyses.contract import Analysis
 from dicom_io import facts
 from dicom_io.classify import SiteRule, classify
 from dicom_io.header import SeriesHeader, Unreadable, read_instance, read_series
+from dicom_io.part10 import Undecodable, read_file_head
 from service.plan import Candidate, Plan, plan, refuse_all
 
 ROUTING_SCHEMA = 1
@@ -71,6 +73,16 @@ def by_study(series: Iterable[SeriesHeader]) -> dict[str, tuple[SeriesHeader, ..
     for one in series:
         found.setdefault(one.first.study_uid, []).append(one)
     return {uid: tuple(found[uid]) for uid in sorted(found)}
+
+
+def data_set_sha256(path: Path) -> str:
+    """SHA-256 of a file's data set, as the receiver reckons it: without preamble and file meta group."""
+    data = path.read_bytes()
+    try:
+        start = read_file_head(data).data_set_at
+    except Undecodable:
+        start = 0
+    return hashlib.sha256(memoryview(data)[start:]).hexdigest()
 
 
 def series_json(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:

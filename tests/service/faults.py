@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from service import child
-from service.order import OUTCOME_FILE, Ending, Order, Outcome
+from service.order import OUTCOME_FILE, REPORT, Ending, Order, Outcome, ResultObject
 
 
-def main(path: Path) -> int:
+def main(path: Path, behave: str = "") -> int:
     child.die_with_parent()
     order = Order.read(path)
-    behave = order.analysis
+    behave = behave or order.analysis
     if behave == "raises":
         raise RuntimeError("the text of an error may hold a name: Doe^Jane")
     if behave == "hoards":
@@ -45,10 +46,31 @@ def main(path: Path) -> int:
     if behave == "writes in its folder":
         Path(os.environ["TMPDIR"], "patient.nii").write_text("voxels")
         (path.parent / "where").write_text(os.environ["TMPDIR"] + "\n" + os.environ["OMP_NUM_THREADS"])
+    if behave == "fails twice" and len(list(path.parent.parent.iterdir())) < 3:
+        return 1
+    if behave in ("good", "fails twice", REPORT):
+        return succeed(order, path)
     ending = Ending.UNSUITABLE if behave == "is unsuitable" else Ending.DONE
     replace(Outcome.of(order, ending, behave)).write(path.parent / OUTCOME_FILE)
     return 0
 
 
+def succeed(order: Order, path: Path) -> int:
+    """Leave a results folder with one object of each kind that such a job makes."""
+    kinds = ("sr", "page") if order.analysis == REPORT else ("map",)
+    final = Path(order.folder)
+    final.mkdir(parents=True)
+    objects = []
+    for number, kind in enumerate(kinds, 1):
+        content = f"{kind} of {order.digest}; predecessor {Path(order.predecessor).name}; runs {order.runs}".encode()
+        (final / f"{kind}.dcm").write_bytes(content)
+        uid = f"2.25.{int(order.digest, 16)}{number}"
+        objects.append(ResultObject(uid, "1.2.3", f"{uid}.1", kind, f"{kind}.dcm", hashlib.sha256(content).hexdigest()))
+    outcome = replace(Outcome.of(order, Ending.DONE, ""), objects=tuple(objects))
+    outcome.write(final / OUTCOME_FILE)
+    outcome.write(path.parent / OUTCOME_FILE)
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[-1]), sys.argv[1].removeprefix("as ") if len(sys.argv) > 2 else ""))
