@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,7 +86,7 @@ def run(config: Config, stop: threading.Event) -> None:
     stop.wait()
     # closed in the server's own thread, woken by its trigger: the loop ends when nothing is open any more
     for waker in [one for one in opened.values() if isinstance(one, trigger)]:
-        waker.pull_trigger(lambda: wasyncore.close_all(opened))
+        waker.pull_trigger(partial(wasyncore.close_all, opened))
     thread.join(THREADS)
     server.task_dispatcher.shutdown()
     app.extensions["ledger"].close()

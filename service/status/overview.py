@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from analyses.contract import Body
 from service import __version__
 from service.config import Config, Destination
 from service.ledger import Ledger, Row
@@ -24,6 +25,12 @@ STUDIES_SHOWN = 50
 JOBS_SHOWN = 100
 DAY_S = 86400.0
 UNFINISHED_JOBS = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING, JobState.FAILED)
+JOB_WORDS = {
+    JobState.RUNNING: "running",
+    JobState.QUEUED: "queued",
+    JobState.WAITING: "waiting",
+    JobState.FAILED: "to be tried again",
+}
 UNDELIVERED = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.HELD)
 
 
@@ -246,9 +253,7 @@ def _study_line(
 ) -> StudyLine:
     roles: dict[str, int] = defaultdict(int)
     for one in of_series:
-        roles[" ".join(filter(None, (one["role"], one["body"] if one["role"] else ""))) or "not classified yet"] += one[
-            "n"
-        ]
+        roles[role_name(one)] += one["n"]
     return StudyLine(
         study_uid=row["study_uid"],
         state=StudyState(row["state"]),
@@ -261,6 +266,13 @@ def _study_line(
         deliveries=_ordered(DeliveryState, _summed(of_deliveries)),
         waits=waits(row, of_jobs, of_deliveries, config, now),
     )
+
+
+def role_name(row: Row) -> str:
+    """Role and body of a series in words; the body is left out where there is none."""
+    if not row["role"]:
+        return "not classified yet"
+    return str(row["role"]) if row["body"] in (None, "", Body.NONE) else f"{row['role']} {row['body']}"
 
 
 def waits(study: Row, of_jobs: Iterable[Row], of_deliveries: Iterable[Row], config: Config, now: float) -> str:
@@ -276,12 +288,16 @@ def waits(study: Row, of_jobs: Iterable[Row], of_deliveries: Iterable[Row], conf
         # the job that holds up the others: what runs, then what is next to run
         first = min(open_jobs, key=lambda row: UNFINISHED_JOBS.index(row["state"]))
         why = f": {first['reason']}" if first["reason"] else ""
-        return f"{first['analysis']}, which is {first['state']}{why}"
+        return f"{first['analysis']}, {JOB_WORDS[first['state']]}{why}"
     undelivered = [row for row in of_deliveries if row["state"] in UNDELIVERED]
     if undelivered:
         names = sorted({row["destination"] for row in undelivered})
         return f"{count(sum(row['n'] for row in undelivered), 'object')} to reach {' and '.join(names)}"
-    return ""
+    dead = sorted({f"{row['analysis']} is dead" for row in of_jobs if row["state"] == JobState.DEAD})
+    refused = sorted(
+        {f"{row['destination']} refused" for row in of_deliveries if row["state"] == DeliveryState.REFUSED}
+    )
+    return f"a person: {', '.join([*dead, *refused])}" if dead or refused else ""
 
 
 def _by_state(ledger: Ledger, table: sa.Table, states: Any) -> dict[Any, int]:
