@@ -26,6 +26,7 @@ ALIGNED = 0.8  # cosine of 37 degrees: the plane is named after that axis
 # a head cannot be: a stack of several volumes thinner than a finger, turned in its plane as no head is
 SLIVER_MM = 12.0
 TURNED_DEG = 30.0
+COLDEST_LIVING_C = 30.0  # well below any patient in a scanner, well above a room
 
 
 def phantom(view: View) -> str:
@@ -37,6 +38,9 @@ def phantom(view: View) -> str:
         found = PHANTOM_WORDS.search(text)
         if found:
             return f"the {what}'s name says {found[0]}"
+    degrees = view.temperature_c
+    if degrees is not None and degrees < COLDEST_LIVING_C:
+        return f"water and NAA lie as far apart as at {degrees:.0f} degrees Celsius: not a living person"
     coverage, turned = view.arranged.coverage_mm, _turned_deg(view)
     if view.arranged.volumes > 1 and coverage is not None and coverage < SLIVER_MM and turned > TURNED_DEG:
         return f"a stack of {coverage:.0f} mm turned {turned:.0f} degrees in its plane fits a test object, not a head"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyses.contract import Body, RoleKind
 from dicom_io import body, contrast, purpose
@@ -81,6 +81,44 @@ def classify(series: SeriesHeader, rules: Sequence[SiteRule] = ()) -> Role:
     if is_phantom:
         reason = f"{reason}; no patient: {because}"
     return Role(kind, part, is_phantom, reason, _evidence(looked, because))
+
+
+def classify_all(study: Sequence[SeriesHeader], rules: Sequence[SiteRule] = ()) -> tuple[Role, ...]:
+    """Roles of all series of a study; what one series cannot tell alone, its partner does (MT off by MT on)."""
+    roles = tuple(classify(series, rules) for series in study)
+    on = [series for series, role in zip(study, roles, strict=True) if role.kind is RoleKind.MT_ON]
+    return tuple(
+        _without_pulse(role, series, on) if role.kind in MAY_BE_MT_OFF else role
+        for series, role in zip(study, roles, strict=True)
+    )
+
+
+MAY_BE_MT_OFF = (RoleKind.T1, RoleKind.PD)
+TIMING_TOLERANCE = 1e-3  # a partner repeats TR, TE and flip angle but for rounding
+
+
+def _without_pulse(role: Role, series: SeriesHeader, on: Sequence[SeriesHeader]) -> Role:
+    partner = next((other for other in on if _same_protocol(series, other)), None)
+    if partner is None:
+        return role
+    number = partner.first.series_number
+    reason = f"the same gradient echo as series {number if number is not None else 'with MT'}, without its MT pulse"
+    return replace(role, kind=RoleKind.MT_OFF, reason=reason, evidence=(*role.evidence, f"before: {role.reason}"))
+
+
+def _same_protocol(a: SeriesHeader, b: SeriesHeader) -> bool:
+    def told(series: SeriesHeader) -> tuple[object, ...]:
+        first = series.first
+        return first.study_uid, first.rows, first.columns, first.three_d, first.scanning_sequence
+
+    def timed(series: SeriesHeader) -> tuple[float, ...]:
+        first = series.first
+        te = next((frame.te_ms for frame in first.frames), None)
+        spacing = first.pixel_spacing_mm or (0.0, 0.0)
+        return (first.tr_ms or 0.0, te or 0.0, first.flip_deg or 0.0, *spacing, first.slice_thickness_mm or 0.0)
+
+    near = zip(timed(a), timed(b), strict=True)
+    return told(a) == told(b) and all(abs(x - y) <= TIMING_TOLERANCE * max(abs(x), abs(y)) for x, y in near)
 
 
 UNKNOWN = Finding(RoleKind.UNKNOWN, "the headers do not tell how this was acquired")

@@ -25,7 +25,7 @@ FLAIR_SHORTEST_TE = 50.0
 # gradient echo
 T1_LONGEST_GRADIENT_TE = 9.0  # ms; beyond, T2* takes over
 T1_WEIGHTED_RATIO = 1.05  # white over grey matter signal
-WATER_WHITE, WATER_GREY = 0.70, 0.82  # proton density, Tofts, Quantitative MRI of the Brain, 2003, table 4.2
+WATER_WHITE, WATER_GREY = 0.70, 0.82  # water content; Tofts, Quantitative MRI of the Brain, 2003, chapter 4
 GYROMAGNETIC_HZ_PER_T = 42.577e6
 SCOUT_LONGEST_TR, SCOUT_COARSEST_MM = 4.5, 1.5  # AutoAlign scouts, coil sensitivity scans
 TOF_FINEST_MM, TOF_SMALLEST_FLIP = 0.7, 15.0
@@ -126,7 +126,9 @@ def _balanced(view: View) -> Finding | None:
 
 def _spoiled(view: View) -> Finding | None:
     first = view.first
-    if view.phase_only or first.tr_ms is None or first.flip_deg is None:
+    if view.phase_only:
+        return Finding(RoleKind.UNKNOWN, f"phase of a gradient echo with one echo ({_how(view)}), no analysis")
+    if first.tr_ms is None or first.flip_deg is None:
         return None
     if view.three_d and first.tr_ms <= SCOUT_LONGEST_TR and view.coarsest_mm >= SCOUT_COARSEST_MM:
         return Finding(

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from dicom_io import elements as part5
 from dicom_io import frames as planes
-from dicom_io import vendors
+from dicom_io import thermometry, vendors
 from dicom_io.acquisition import acquisition
 from dicom_io.elements import Elements, Vector
 from dicom_io.frames import Component, FrameHeader
+from dicom_io.thermometry import temperature_c
 from dicom_io.vendors.said import unit
 
 __all__ = [
@@ -95,6 +96,8 @@ class InstanceHeader:
     perfusion: bool = False  # arterial spin labelling or contrast bolus, said in so many words
     spectroscopy: str = ""  # MR Spectroscopy Acquisition Type: SINGLE_VOXEL, ROW, PLANE, VOLUME
     derivation: str = ""
+    contrast_agent: bool = False
+    temperature_c: float | None = None  # of a spectroscopy voxel, by the distance of water and NAA
     pulse_sequence: str = ""  # the maker's own name of the sequence where SequenceName is empty or free text
 
 
@@ -217,7 +220,7 @@ def _instance(path: Path, meta: Elements, data: Elements) -> InstanceHeader:
         series_description=data.text(0x0008103E),
         protocol_name=data.text(0x00181030),
         sequence_name=data.text(0x00180024) or data.text(0x00189005),
-        body_part=data.text(0x00180015) or data.item(0x00082218).text(0x00080104),
+        body_part=_body_part(data),
         coil=" ".join(word for word in (how.coil, said.coil) if word),
         patient_position=data.text(0x00185100),
         image_type=data.texts(planes.IMAGE_TYPE),
@@ -250,8 +253,23 @@ def _instance(path: Path, meta: Elements, data: Elements) -> InstanceHeader:
         perfusion=said.perfusion or data.text(0x00089209) == "PERFUSION" or data.text(0x00189250) not in ("", "NONE"),
         spectroscopy=data.text(0x00189200) or said.spectroscopy,
         derivation=data.text(0x00082111),
+        contrast_agent=data.text(0x00180010) != "" or bool(data.items(0x00180012)),
+        temperature_c=temperature_c(data) if thermometry.SPECTRUM in data else None,
         pulse_sequence=said.sequence,
     )
+
+
+def _body_part(data: Elements) -> str:
+    """Body Part Examined, else the meaning of the coded region, of the object or of its frames."""
+    for elements in (
+        data,
+        data.item(planes.SHARED_GROUPS).item(0x00209071),
+        data.item(planes.FRAME_GROUPS).item(0x00209071),
+    ):
+        said = elements.text(0x00180015) or elements.item(0x00082218).text(0x00080104)
+        if said:
+            return said
+    return ""
 
 
 def _identity(data: Elements) -> str:

@@ -35,7 +35,7 @@ MAP_WORDS = frozenset(
         *("ADC", "EADC", "EXP", "FA", "COLFA", "TRACEW", "TRACE", "TENSOR", "TENSOR_B0", "MD", "AD", "RD", "ISO"),
         *("T1MAP", "T2MAP", "T2STAR", "T2_STAR", "T2STARMAP", "R2", "R2STAR", "T_MAP", "TMAP", "ZMAP", "GLM", "UNI"),
         *("CBF", "RCBF", "RELCBF", "CBV", "RCBV", "RELCBV", "MTT", "RELMTT", "TTP", "PBP", "PERFUSION", "QSM"),
-        *("SUBTRACTION", "SUB", "MIP", "MINIP", "MNIP", "MIP_SW", "MPR", "CPR", "VRT", "SSD", "MEAN", "STDDEV"),
+        *("SUBTRACTION", "SUB", "MIP", "MINIP", "MNIP", "MIP_SW", "MPR", "CPR", "VRT", "SSD", "MEAN", "STDDEV", "MOCO"),
     )
 )
 MAP_PHRASES = (
@@ -53,6 +53,7 @@ MAP_PHRASES = (
 SCOUT_MOST_PLANES = 200
 SCOUT_NAMES = re.compile(r"\b(locali[sz]er|scout|survey|3.?plane|aahscout|aahead|smartbrain|loc)\b", re.IGNORECASE)
 SCOUT_FEW_PLANES = 15
+PERFUSION_NAMES = re.compile(r"\b(pc|p|v|3d )?asl\b|perfusion|\bdsc\b", re.IGNORECASE)
 SPIN_ECHO_REFERENCE_VOLUMES = 10  # as many spin-echo EPI volumes at most are a reference for distortion
 FIELD_SEQUENCE = re.compile(r"(^|[\s*])fm[23]d|b0.?map|field.?map", re.IGNORECASE)
 FIELD_COARSEST_ECHO_MS = 15.0  # echoes of a field map lie before the signal is lost
@@ -60,7 +61,7 @@ FIELD_FINEST_MM = 1.8  # a 2D double echo finer than that is anatomy
 BOLD_TE_MS = (
     15.0,
     60.0,
-)  # T2* of grey matter: 66 ms at 1.5 T, 45 at 3 T, 25 at 7 T (Peters 2007, 10.1016/j.mri.2006.09.005)
+)  # T2* of grey matter: 84 ms at 1.5 T, 66 at 3 T, 33 at 7 T (Peters 2007, 10.1016/j.mri.2007.02.014)
 BOLD_FEWEST_VOLUMES = 10  # fewer are a test or a reference, never a run
 REST_SHORTEST_S = 60.0  # below it no network can be told, whatever the name
 
@@ -121,8 +122,13 @@ def localizer(view: View) -> Finding | None:
 
 def perfusion(view: View) -> Finding | None:
     """Perfusion: arterial spin labelling or bolus."""
-    if view.first.perfusion or "ASL" in view.words or "PERFUSION" in view.first.contrast:
+    first = view.first
+    if first.perfusion or "ASL" in view.words or "PERFUSION" in first.contrast:
         return Finding(RoleKind.UNKNOWN, "perfusion series (spin labelling or bolus), no analysis uses it")
+    if view.echo_planar and first.contrast_agent and not view.weighted and view.arranged.volumes >= BOLD_FEWEST_VOLUMES:
+        return Finding(RoleKind.UNKNOWN, "echo planar series with contrast agent: bolus perfusion, no analysis uses it")
+    if PERFUSION_NAMES.search(view.names) and not view.weighted and not view.inverted:
+        return Finding(RoleKind.UNKNOWN, "perfusion series by its name, no analysis uses it")
     return None
 
 

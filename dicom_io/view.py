@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from dataclasses import dataclass
 
 from dicom_io.frames import Component
@@ -38,6 +39,7 @@ class View:
     inverted: bool
     names: str  # what people typed: series description, protocol name
     study: str
+    temperature_c: float | None  # median over the transients that tell
 
     @property
     def te_ms(self) -> float | None:
@@ -89,6 +91,7 @@ def view(series: SeriesHeader) -> View:
     prepared = first.ti_ms is not None or "IR" in kinds or "MP" in first.sequence_variant
     if gradient and not first.three_d and train >= LONG_GRADIENT_TRAIN and not prepared:
         planar = True
+    temperatures = [one.temperature_c for one in series.instances if one.temperature_c is not None]
     return View(
         first=first,
         instances=len(series.instances),
@@ -101,4 +104,5 @@ def view(series: SeriesHeader) -> View:
         inverted=prepared or INVERSION_SEQUENCE.search(sequence) is not None,
         names=f"{first.series_description} {first.protocol_name}".replace("_", " "),
         study=first.study_description.replace("_", " "),
+        temperature_c=statistics.median(temperatures) if temperatures else None,
     )

@@ -17,7 +17,7 @@ IMAGE_TYPE, SOP_CLASS, ACQUISITION_TYPE = 0x00080008, 0x00080016, 0x00180023
 NON_IMAGE_CLASS = "1.3.12.2.1107.5.9.1"
 MOST_TAGS, MOST_ITEMS, LONGEST_ITEM = 1000, 1000, 1 << 20  # beyond, the block is garbage
 PROTOCOL = re.compile(
-    rb"\n(lRepetitions|lAverages|sSliceArray\.lSize|sKSpace\.lImagesPerSlab|sDiffusion\.\w+(?:\[\d+\])?)\s*=\s*(\d{1,6})\s"
+    rb"\n(lRepetitions|lAverages|sSliceArray\.lSize|sKSpace\.lImagesPerSlab|sDiffusion\.\w+(?:\[\d+\])?)\s*=\s*(\d{1,6})(?=\s)"
 )
 DIRECTIONS_MODE = 256  # sDiffusion.ulMode of the scanner's own direction table (MDDW)
 SEQUENCE_BVALUE = re.compile(r"ep_b(\d+)")  # *ep_b1000#12, *ep_b1000t
