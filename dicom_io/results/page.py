@@ -7,7 +7,9 @@ layout in the design page "The result page".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from analyses.contract import Figure, Findings, Statistic, Verdict
 from dicom_io.classify import Role
@@ -15,17 +17,17 @@ from dicom_io.header import SeriesHeader
 from dicom_io.results.canvas import AMBER, MARGIN, QUIET, TEXT, WIDTH, Canvas, Size, can_draw, width_of
 from dicom_io.results.flow import Cell, Column, Line, flow, heading, row, sentence, space
 from dicom_io.results.modules import RESEARCH_SENTENCE
-from dicom_io.results.page_tables import measurement_table, quality_lines
+from dicom_io.results.page_tables import measurement_table, quality_lines, readable
 from dicom_io.results.run import AnalysisRun, RunState
 
 TOP, BOTTOM = 180, 1124  # of the columns; above the header, below the footer
 GUTTER = 40
 LEFT_WIDTH = 880
 RIGHT_X, RIGHT_WIDTH = MARGIN + LEFT_WIDTH + GUTTER, WIDTH - 2 * MARGIN - LEFT_WIDTH - GUTTER
-OVERVIEW_PICTURE_HEIGHT = 560
-PICTURE_HEIGHT = 760
+OVERVIEW_PICTURE_HEIGHTS = range(600, 420, -20)  # the largest with which the fewest pages do
+PICTURE_HEIGHTS = range(760, 480, -20)
 LARGEST_ENLARGEMENT = 1.5
-CONVENTION = "Radiological convention: the patient's right is on the left of the page."
+MISSING_GLYPH = "\u25a1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def overview(series: Sequence[tuple[SeriesHeader, Role]], runs: Sequence[Analysi
     left = [] if pictures else sentence("No pictures: no analysis of this study made one.", LEFT_WIDTH, QUIET)
     left += _not_run(runs)
     footer = "Values describe measurements; they are not a diagnosis."
-    return _sheets("Overview of the study", footer, pictures[:1], left, right, OVERVIEW_PICTURE_HEIGHT)
+    return _sheets("Overview of the study", footer, pictures[:1], left, right, OVERVIEW_PICTURE_HEIGHTS)
 
 
 def technique(run: AnalysisRun, findings: Findings) -> list[Sheet]:
@@ -82,18 +84,16 @@ def technique(run: AnalysisRun, findings: Findings) -> list[Sheet]:
         QUIET,
     )
     right += quality_lines(findings, RIGHT_WIDTH)
-    left = [*heading("Measured on", LEFT_WIDTH)]
+    if findings.provenance:
+        made = "; ".join(f"{item.what} {item.version}" for item in findings.provenance)
+        right += [space(), *sentence(_drawable(f"Made with {made}."), RIGHT_WIDTH, QUIET)]
+    left = heading("Data and method", LEFT_WIDTH)
     for need, one in sorted(run.series.items()):
         left += sentence(f"{need}: series {_series_name(one)}", LEFT_WIDTH)
-    if findings.statements:
-        left += heading("Remarks", LEFT_WIDTH)
-        for text in findings.statements:
-            left += sentence(text, LEFT_WIDTH)
-    if findings.provenance:
-        left += heading("Made with", LEFT_WIDTH)
-        left += sentence("; ".join(f"{item.what} {item.version}" for item in findings.provenance), LEFT_WIDTH, QUIET)
+    for text in findings.statements:
+        left += sentence(_drawable(text), LEFT_WIDTH)
     footer = f"{run.analysis} version {run.version} · series {', '.join(_short_name(one) for one in run.sources)}"
-    return _sheets(run.technique.value, footer, findings.figures, left, right, PICTURE_HEIGHT)
+    return _sheets(run.technique.value, footer, findings.figures, left, right, PICTURE_HEIGHTS)
 
 
 def _summary(run: AnalysisRun, findings: Findings) -> list[Line]:
@@ -104,11 +104,11 @@ def _summary(run: AnalysisRun, findings: Findings) -> list[Line]:
     verdict = findings.verdict
     reasons = [check.sentence for check in findings.quality if check.verdict is verdict]
     text = "Quality: good" if verdict is Verdict.GOOD else f"Quality: {verdict} — {' '.join(reasons)}"
-    return [*lines, space(8), *sentence(text, RIGHT_WIDTH, TEXT if verdict is Verdict.GOOD else AMBER)]
+    return [*lines, space(8), *sentence(_drawable(text), RIGHT_WIDTH, TEXT if verdict is Verdict.GOOD else AMBER)]
 
 
 def _series_of_study(series: Sequence[tuple[SeriesHeader, Role]]) -> list[Line]:
-    widths = (84, RIGHT_WIDTH - 84 - 190, 190)
+    widths = (84, RIGHT_WIDTH - 84 - 200, 200)
     lines = heading("Series of the study", RIGHT_WIDTH)
     for header, role in sorted(series, key=lambda pair: (pair[0].first.series_number or 0, pair[0].first.series_uid)):
         number = "" if header.first.series_number is None else str(header.first.series_number)
@@ -139,6 +139,20 @@ def _sheets(
     pictures: Sequence[Figure],
     left: Sequence[Line],
     right: Sequence[Line],
+    picture_heights: Sequence[int],
+) -> list[Sheet]:
+    """The layout with the largest picture height among those that need the fewest pages."""
+    trimmed = [_trimmed(picture) for picture in pictures]
+    tried = [_laid_out(title, footer, trimmed, left, right, height) for height in picture_heights]
+    return min(tried, key=len)
+
+
+def _laid_out(
+    title: str,
+    footer: str,
+    pictures: Sequence[Figure],
+    left: Sequence[Line],
+    right: Sequence[Line],
     picture_height: int,
 ) -> list[Sheet]:
     """Lay pictures and lines out on as many pages as they need; every page has the same two columns."""
@@ -161,7 +175,7 @@ def _sheets(
         for line in caption:
             sheet(page).lines.append((line, MARGIN, y))
             y += line.height
-    for line, column, top in flow(left, _columns(MARGIN, page, y + 8 if y > TOP else TOP)):
+    for line, column, top in flow(left, _columns(MARGIN, page, y + 24 if y > TOP else TOP)):
         sheet(column.page).lines.append((line, column.x, top))
     for line, column, top in flow(right, _columns(RIGHT_X, 0, TOP)):
         sheet(column.page).lines.append((line, column.x, top))
@@ -173,6 +187,16 @@ def _columns(x: int, page: int, top: int) -> Iterator[Column]:
     while True:
         page += 1
         yield Column(page, x, TOP, BOTTOM)
+
+
+def _trimmed(picture: Figure) -> Figure:
+    """The picture without a border of one colour: what it shows gets the room."""
+    rgb = picture.rgb
+    drawn = np.any(rgb != rgb[0, 0], axis=2)
+    if not drawn.any():
+        return picture
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    return replace(picture, rgb=rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
 def _fitted(picture: Figure, height: int) -> tuple[int, int]:
@@ -220,5 +244,6 @@ def _shortened(text: str, width: int, size: Size) -> str:
 
 
 def _drawable(text: str) -> str:
-    """The text with a mark for every character that the typeface lacks."""
-    return text if can_draw(text) else "".join(one if can_draw(one) else "\u25a1" for one in text)
+    """The text with readable units, and with a mark for every character that the typeface lacks."""
+    text = readable(text)
+    return text if can_draw(text) else "".join(one if can_draw(one) else MISSING_GLYPH for one in text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analyses.contract import Findings, Laterality, Measurement, Statistic, Verdict
-from analyses.quantities import Quantity
-from dicom_io.results.canvas import ACCENT, AMBER, QUIET, TEXT
-from dicom_io.results.flow import Cell, Line, heading, row, sentence, space
+from analyses.contract import Findings, Laterality, Measurement, QualityCheck, Statistic, Verdict
+from analyses.quantities import VOLUME, Quantity
+from dicom_io.results.canvas import ACCENT, AMBER, QUIET, TEXT, width_of
+from dicom_io.results.flow import GAP, Cell, Line, heading, row, sentence, space
 
 UNIT_TEXT = {"1": "", "um2/ms": "µm²/ms", "s/mm2": "s/mm²", "mm2": "mm²", "mm3": "mm³", "%": "%", "deg": "°"}
+_STATISTICS, _SIDED = ("mean", "SD", "median"), ("left", "right", "asymmetry")
+HALVES_GAP = 28  # between two checks on one line
 Place = dict[tuple[Statistic, Laterality | None], Measurement]
 
 
@@ -19,37 +21,72 @@ def measurement_table(findings: Findings, width: int, titled: bool = True) -> li
     sites: dict[str, dict[Quantity, Place]] = {}
     for one in findings.measurements:
         sites.setdefault(one.site, {}).setdefault(one.quantity, {})[one.statistic, one.laterality] = one
+    shown = None
     for site, quantities in sites.items():
         sided = any(side for place in quantities.values() for _, side in place)
-        make = _sided_rows if sided else _rows
-        lines += make(site, quantities, width)
-    if findings.verdict is not Verdict.GOOD and titled:
-        lines += [space(8), *sentence("Grey numbers are of limited quality: see below.", width, QUIET)]
+        columns = _SIDED if sided else _STATISTICS if _medians(findings) else _STATISTICS[:2]
+        if columns != shown:
+            head = [Cell(name, "right", QUIET) for name in columns]
+            lines += row((Cell(""), *head), _widths(width, columns), keep=True)
+            shown = columns
+        lines += _region(site, quantities, width)
+        lines += (_sided_rows if sided else _rows)(quantities, _widths(width, columns))
+    if titled and any(one.quality is not Verdict.GOOD for one in findings.measurements):
+        lines += [space(8), *sentence("Grey numbers are of limited quality: the reasons stand below.", width, QUIET)]
     return lines
 
 
 def quality_lines(findings: Findings, width: int) -> list[Line]:
-    """Each check with value, limit and verdict; the reason under every one that is not good."""
-    verdict = findings.verdict
-    lines = heading(f"Quality: {verdict}", width)
-    widths = _shares(width, (44, 22, 34))
+    """Every check that is not good with its reason and limit, then what is good, two checks a line."""
+    lines = heading(f"Quality: {findings.verdict}", width)
     for check in findings.quality:
-        good = check.verdict is Verdict.GOOD
-        colour = TEXT if good else AMBER
-        value = "" if check.value is None else f"{number(check.value)} {unit_text(check.unit)}".strip()
-        limit = check.limit if good else f"{check.verdict}: {check.limit}"
-        cells = (Cell(check.name, colour=colour), Cell(value, "right", colour), Cell(limit, colour=QUIET))
-        lines += row(cells, widths, keep=not good)
-        if not good:
-            lines += sentence(check.sentence, width, AMBER, indent=24)
-    return lines or sentence("No quality check was made.", width, QUIET)
+        if check.verdict is not Verdict.GOOD:
+            text = f"{check.name} {check.verdict} ({check.limit}): {check.sentence}"
+            lines += sentence(readable(text[:1].upper() + text[1:]), width, AMBER)
+    good = [check for check in findings.quality if check.verdict is Verdict.GOOD]
+    lines += _packed(good, width)
+    return lines if findings.quality else lines + sentence("No quality check was made.", width, QUIET)
+
+
+def _packed(checks: Sequence[QualityCheck], width: int) -> list[Line]:
+    """Two checks a line where both are short enough for half of it."""
+    lines: list[Line] = []
+    half = (width - HALVES_GAP) // 2
+    waiting = list(checks)
+    while waiting:
+        pair = waiting[:2]
+        if len(pair) == 2 and all(sum(map(width_of, _checked(one))) + 2 * GAP <= half for one in pair):
+            (left, first), (right, second) = map(_checked, pair)
+            cells = (Cell(left, colour=QUIET), Cell(first, "right"), Cell(""), Cell(right, colour=QUIET))
+            one, two = width_of(left) + GAP, width_of(right) + GAP
+            widths = (one, half - one + GAP, HALVES_GAP - GAP, two, half - two + GAP)
+            lines += row((*cells, Cell(second, "right")), widths)
+            waiting = waiting[2:]
+        else:
+            name, value = _checked(pair[0])
+            lines += row((Cell(name, colour=QUIET), Cell(value, "right")), _shares(width + GAP, (60, 40)))
+            waiting = waiting[1:]
+    return lines
+
+
+def _checked(check: QualityCheck) -> tuple[str, str]:
+    value = "" if check.value is None else f"{number(check.value)} {unit_text(check.unit)}".strip()
+    return check.name, value
 
 
 def number(value: float) -> str:
-    """A number of no known quantity: three digits or all before the point."""
+    """A number of no known quantity: whole, or three significant digits, two when it is small."""
     size = abs(value)
-    decimals = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2 if size >= 1 else 3
-    return f"{value:.{decimals}f}"
+    if size >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 else 4}f}"
+
+
+def readable(text: str) -> str:
+    """A sentence with UCUM units as people write them."""
+    for ucum in ("um2/ms", "s/mm2", "mm2", "mm3"):
+        text = text.replace(ucum, UNIT_TEXT[ucum])
+    return text
 
 
 def unit_text(unit: str) -> str:
@@ -57,29 +94,32 @@ def unit_text(unit: str) -> str:
     return "" if unit.startswith("{") else UNIT_TEXT.get(unit, unit)
 
 
-def _rows(site: str, quantities: dict[Quantity, Place], width: int) -> list[Line]:
-    widths = _shares(width, (34, 16, 16, 17, 17))
-    lines = _table_head(site, ("mean", "SD", "median", "voxels"), widths)
+def _region(site: str, quantities: dict[Quantity, Place], width: int) -> list[Line]:
+    """Name of the region, with its volume and number of voxels where all quantities agree on it."""
+    counts = {one.n for place in quantities.values() for one in place.values() if one.n is not None}
+    size = [_grouped(counts.pop()) + " voxels"] if len(counts) == 1 else []
+    total = quantities.get(VOLUME, {}).get((Statistic.TOTAL, None))
+    size += [f"{total.value:.{VOLUME.decimals}f} {unit_text(VOLUME.unit)}"] if total else []
+    name = Cell(site[:1].upper() + site[1:], colour=ACCENT, bold=True)
+    return [space(10), *row((name, Cell(", ".join(size), "right", QUIET)), _shares(width + GAP, (60, 40)), keep=True)]
+
+
+def _rows(quantities: dict[Quantity, Place], widths: Sequence[int]) -> list[Line]:
+    lines = []
     for quantity, place in quantities.items():
         main = next((place[s, None] for s in Statistic if (s, None) in place and s is not Statistic.SD), None)
-        median, spread = place.get((Statistic.MEDIAN, None)), place.get((Statistic.SD, None))
-        if main is None:
+        if main is None or quantity == VOLUME:
             continue
+        median, spread = place.get((Statistic.MEDIAN, None)), place.get((Statistic.SD, None))
         sd = main.sd if main.sd is not None else spread.value if spread else None
-        cells = (
-            _name(quantity, main.statistic),
-            _value(quantity, main.value, main),
-            _value(quantity, sd, main),
-            _value(quantity, median.value if median else None, main),
-            Cell("" if main.n is None else f"{main.n}", "right", QUIET),
-        )
-        lines += row(cells, widths)
+        values = (main.value, sd, median.value if median else None)
+        cells = [_value(quantity, value, main) for value in values[: len(widths) - 1]]
+        lines += row((_name(quantity, main.statistic), *cells), widths)
     return lines
 
 
-def _sided_rows(site: str, quantities: dict[Quantity, Place], width: int) -> list[Line]:
-    widths = _shares(width, (34, 20, 20, 26))
-    lines = _table_head(site, ("left", "right", "asymmetry"), widths)
+def _sided_rows(quantities: dict[Quantity, Place], widths: Sequence[int]) -> list[Line]:
+    lines = []
     for quantity, place in quantities.items():
         for statistic in dict.fromkeys(statistic for statistic, _ in place):
             left, right = (place.get((statistic, side)) for side in (Laterality.LEFT, Laterality.RIGHT))
@@ -103,11 +143,6 @@ def asymmetry(left: Measurement | None, right: Measurement | None) -> str:
     return f"{200 * (left.value - right.value) / (left.value + right.value):+.1f} %"
 
 
-def _table_head(site: str, names: Sequence[str], widths: Sequence[int]) -> list[Line]:
-    region = Cell(site[:1].upper() + site[1:], colour=ACCENT, bold=True)
-    return [space(10), *row((region, *(Cell(name, "right", QUIET) for name in names)), widths, keep=True)]
-
-
 def _name(quantity: Quantity, statistic: Statistic) -> Cell:
     unit = unit_text(quantity.unit)
     which = "" if statistic in (Statistic.MEAN, Statistic.TOTAL) else f", {statistic}"
@@ -121,3 +156,15 @@ def _value(quantity: Quantity, value: float | None, of: Measurement) -> Cell:
 
 def _shares(width: int, parts: Sequence[int]) -> tuple[int, ...]:
     return tuple(width * part // sum(parts) for part in parts)
+
+
+def _widths(width: int, columns: Sequence[str]) -> tuple[int, ...]:
+    return _shares(width + GAP, (40, *(60 // len(columns) for _ in columns)))
+
+
+def _medians(findings: Findings) -> bool:
+    return any(one.statistic is Statistic.MEDIAN for one in findings.measurements)
+
+
+def _grouped(count: int) -> str:
+    return f"{count:,}".replace(",", "\u202f")
