@@ -1,6 +1,6 @@
 """Routing on real scanner data: role and body of every series against those that a person wrote down.
 
-The truth is `expected-roles.json`, told by $BETZ_EXPECTED_ROLES, or beside the unpacked or the packed data sets; its NIfTI
+The truth is `expected-roles.json`: $BETZ_EXPECTED_ROLES, or beside the unpacked or the packed data sets; its NIfTI
 rows are no business of routing. `python -m bench.route` prints the confusion tables, with names and without.
 """
 
