@@ -1,4 +1,4 @@
-"""Does a converted volume say what the headers say? Counts, matrix, voxels, place in the patient, times, b-values, directions.
+"""Does a converted volume say what the headers say? Counts, voxels, place in the patient, times, diffusion table.
 
 Raises `Unsuitable` with both sides of the first disagreement. What the headers do not say is not held against anything.
 """
@@ -51,7 +51,7 @@ def hold_against_headers(volume: Volume, series: SeriesHeader) -> None:
 
 
 def array_axes_of(volume: Volume, arranged: Layout) -> Axes:
-    """Match array axes to the headers' planes; dcm2niix turns three-dimensional acquisitions towards the patient's axes."""
+    """Match array axes to the headers' planes; dcm2niix turns 3D acquisitions towards the patient's axes."""
     plane = next((plane.frame.orientation_lps for plane in arranged.planes if plane.frame.orientation_lps), None)
     if plane is None:
         return Axes(0, 1, 2)
@@ -106,11 +106,13 @@ def hold_voxels(volume: Volume, series: SeriesHeader, arranged: Layout, axes: Ax
     for axis, said in expected.items():
         edge = volume.voxel_mm[axis]
         if said is not None and abs(edge - said) > VOXEL_TOLERANCE * said:
-            raise Unsuitable(f"dcm2niix made voxels of {edge:.4g} mm along axis {axis + 1}, the headers say {said:.4g} mm.")
+            raise Unsuitable(
+                f"dcm2niix made voxels of {edge:.4g} mm along axis {axis + 1}, the headers say {said:.4g} mm."
+            )
 
 
 def hold_place(volume: Volume, series: SeriesHeader, arranged: Layout, axes: Axes) -> None:
-    """Three corners of the first and the last slice must lie at corners of the array: sides, up and down, order of slices."""
+    """Three corners of the outer slices must lie at corners of the array: sides, up and down, order of slices."""
     first = series.first
     placed = sorted((p for p in arranged.planes if p.slice_mm is not None), key=lambda p: p.slice_mm or 0.0)
     if first.pixel_spacing_mm is None or not placed:
@@ -193,4 +195,6 @@ def header_axes(planes: Sequence[Plane], affine: npt.NDArray[np.float64]) -> npt
 
 def _same(what: str, made: object, said: object, unit: str) -> None:
     if made != said:
-        raise Unsuitable(f"dcm2niix made {what} {made} {unit}, the headers say {said}.".replace("  ", " ").replace(" ,", ","))
+        raise Unsuitable(
+            f"dcm2niix made {what} {made} {unit}, the headers say {said}.".replace("  ", " ").replace(" ,", ",")
+        )

@@ -1,7 +1,7 @@
 """A series of DICOM instances to one volume in patient space: dcm2niix does it, its output is held against the headers.
 
-dcm2niix (Li 2016, 10.1016/j.jneumeth.2016.03.001) knows more of the makers' habits than anything else; it may still be wrong
-about a series that nobody showed it before, so nothing of its output is believed that the headers contradict.
+dcm2niix (Li 2016, 10.1016/j.jneumeth.2016.03.001) knows more of the makers' habits than anything else; it may still be
+wrong about a series that nobody showed it before, so nothing of its output is believed that the headers contradict.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import dcm2niix
-import nibabel
 import numpy as np
 import numpy.typing as npt
+from nibabel.nifti1 import Nifti1Image
 
 from analyses.contract import RoleKind, SeriesFacts, Unsuitable, Volume
+from analyses.shared.gradients import B0_MAXIMUM
 from dicom_io.agreement import hold_against_headers
 from dicom_io.header import SeriesHeader
 
 TIME_LIMIT_S = 600
-B0_MAXIMUM = 50.0  # s/mm2
-# -ba y: no identity in the sidecar. -z n: no compression of a file that is read once. -p y: Philips values as the scanner
-# measured them, FP = (stored x RescaleSlope) / (RescaleSlope x ScaleSlope); display scaling (-p n) may differ between the
-# series of one study and even between the volumes of one series (Chenevert 2014, 10.1593/tlo.13811).
+# -ba y: no identity in the sidecar. -z n: no compression of a file that is read once. -p y: Philips values as the
+# scanner measured them, stored x RescaleSlope / (RescaleSlope x ScaleSlope); the display scaling of -p n may differ
+# between the series of a study and between the volumes of a series (Chenevert 2014, 10.1593/tlo.13811).
 OPTIONS = ("-b", "y", "-ba", "y", "-z", "n", "-p", "y", "-f", "volume")
 OTHER_COMPONENTS = {"PHASE", "REAL", "IMAGINARY", "FIELDMAPHZ"}  # words of ImageType in the sidecar: not magnitude
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One NIfTI file that dcm2niix made, with its sidecar; bvals (volume,), bvecs (volume, 3) as the file has them."""
+    """One NIfTI file that dcm2niix made, with its sidecar; bvals (volume,), bvecs (volume, 3) as stored."""
 
     path: Path
     sidecar: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Image:
 
 
 def convert(series: SeriesHeader, facts: SeriesFacts, folder: Path) -> Volume:
-    """Convert a series in `folder` (private, empty); `Unsuitable` when it is incomplete or dcm2niix and headers disagree.
+    """Convert a series in `folder` (private, empty); `Unsuitable` when incomplete or at odds with its headers.
 
     Magnitude only; the echoes of a multi-echo series lie one after the other along the fourth axis, `te_ms` says which.
     """
@@ -79,7 +79,7 @@ def run_dcm2niix(paths: Sequence[Path], folder: Path) -> tuple[Image, ...]:
     for number, path in enumerate(paths):
         (source / f"{number:06d}.dcm").symlink_to(path.resolve())
     try:
-        done = subprocess.run(  # noqa: S603  the program of our own dependency, arguments are ours
+        done = subprocess.run(
             [dcm2niix.bin, *OPTIONS, "-o", str(target), str(source)],
             capture_output=True,
             timeout=TIME_LIMIT_S,
@@ -102,7 +102,9 @@ def magnitudes(images: Sequence[Image]) -> tuple[Image, ...]:
     if not kept:
         raise Unsuitable("The series holds no magnitude images.")
     if len({image.te_ms for image in kept}) != len(kept):
-        raise Unsuitable(f"dcm2niix made {len(kept)} separate images of this series: slices or orientations do not fit together.")
+        raise Unsuitable(
+            f"dcm2niix made {len(kept)} separate images of this series: slices or orientations do not fit together."
+        )
     first = kept[0]
     if any(i.shape != first.shape or not np.allclose(i.affine, first.affine, atol=1e-3) for i in kept):
         raise Unsuitable("The echoes of this series lie on different grids.")
@@ -112,7 +114,7 @@ def magnitudes(images: Sequence[Image]) -> tuple[Image, ...]:
 def assemble(images: Sequence[Image], facts: SeriesFacts) -> Volume:
     """Make one volume of the images of all echoes; trace-weighted volumes of a diffusion series are left out."""
     first = images[0]
-    data = [np.asarray(nibabel.load(image.path).dataobj, dtype=np.float32) for image in images]
+    data = [np.asarray(Nifti1Image.from_filename(image.path).dataobj, dtype=np.float32) for image in images]
     if len(data) > 1:
         stacked = np.concatenate([part[..., None] if part.ndim == 3 else part for part in data], axis=3)
     else:
@@ -141,7 +143,7 @@ def assemble(images: Sequence[Image], facts: SeriesFacts) -> Volume:
 
 
 def diffusion_table(image: Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """b-values (volume,) and unit vectors along the array axes (volume, 3), zero at b = 0; `Unsuitable` when there are none."""
+    """b-values (volume,) and unit vectors along the array axes (volume, 3), zero at b = 0; `Unsuitable` without."""
     if image.bvals is None or image.bvecs is None or len(image.bvals) != len(image.bvecs):
         raise Unsuitable("dcm2niix found no b-values and directions in this series.")
     vectors = array_axes(image.bvecs, image.affine)
@@ -161,7 +163,7 @@ def array_axes(bvecs: npt.NDArray[np.float64], affine: npt.NDArray[np.float64]) 
 
 
 def _read(path: Path) -> Image:
-    image = nibabel.load(path)
+    image = Nifti1Image.from_filename(path)
     sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     bvals, bvecs = _table(path.with_suffix(".bval")), _table(path.with_suffix(".bvec"))
     return Image(
@@ -179,4 +181,4 @@ def _table(path: Path) -> npt.NDArray[np.float64] | None:
 
 
 def _thousandfold(seconds: float | None) -> float | None:
-    return None if seconds is None else 1000.0 * float(seconds)
+    return None if seconds is None else round(1000.0 * float(seconds), 6)

@@ -28,7 +28,7 @@ EXPONENT_LIMIT = 700.0  # exp() of more overflows
 SINGULAR = 1e-14
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING, inline="never")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING, inline="never")
 def _exp(x: Float64s, bits: Int64s, out: Float64s) -> None:
     """Exponential of (lane,) to the last bit or two; `bits` is working room. libm's exp would keep the loop scalar."""
     t = bits.view(np.float64)
@@ -57,25 +57,25 @@ def _exp(x: Float64s, bits: Int64s, out: Float64s) -> None:
         out[n] *= t[n]
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def _add(factor: float, x: Float64s, y: Float64s) -> None:
     """Add factor * x to y, lane by lane."""
     for n in range(x.shape[0]):
         y[n] += factor * x[n]
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def _take(x: Float64s, z: Float64s, y: Float64s) -> None:
     """Take x * z away from y, lane by lane."""
     for n in range(x.shape[0]):
         y[n] -= x[n] * z[n]
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def _solve(a: Float64s, x: Float64s, pivot: Float64s) -> None:
-    """Solve A x = r by Cholesky in every lane; `a` (28, lane) packed, overwritten; `x` (7, lane) holds r, then the answer.
+    """Solve A x = r by Cholesky in each lane; `a` (28, lane) packed; `x` (7, lane) is r, then the answer.
 
-    pivot (lane,) becomes the smallest pivot: at SINGULAR or under, that lane's answer means nothing.
+    `a` is overwritten. pivot (lane,) becomes the smallest pivot: at SINGULAR or under, that lane's answer means nothing.
     """
     pivot[:] = np.inf
     for j in range(UNKNOWNS):
@@ -102,7 +102,7 @@ def _solve(a: Float64s, x: Float64s, pivot: Float64s) -> None:
         x[i] *= a[i * (i + 1) // 2 + i]
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def _weigh(
     y: Float64s,
     x: Float64s,
@@ -113,7 +113,7 @@ def _weigh(
     work: Float64s,
     bits: Int64s,
 ) -> None:
-    """Fill the weighted normal equations `a` (28, lane), `r` (7, lane) at solution `x`; y (volume, lane), work (2, lane)."""
+    """Fill the weighted normal equations `a` (28, lane), `r` (7, lane) at solution `x` (7, lane); y (volume, lane)."""
     s, w = work[0], work[1]
     a[:] = 0.0
     r[:] = 0.0
@@ -130,7 +130,7 @@ def _weigh(
             _add(design[i, k], s, r[k])
 
 
-@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def fit(
     signal: Float32s,
     design: Float64s,
@@ -141,11 +141,12 @@ def fit(
     tensor: Float64s,
     sigma: Float32s,
 ) -> None:
-    """Fit ln S by OLS, then `passes` of WLS with weights (predicted signal)^2; Veraart 2013, 10.1016/j.neuroimage.2013.05.028.
+    """Fit ln S by OLS, then `passes` of WLS with weights (predicted signal)^2.
 
-    signal (voxel, volume); design (volume, 7); products (volume, 28) packed outer products of its rows; inverse (7, volume)
-    its pseudo-inverse. Samples under `floor` count as `floor`. Fills tensor (voxel, 7) and sigma (voxel,), the standard
-    deviation of the residual in units of signal. A voxel whose weighted system is singular keeps its last solution.
+    Veraart 2013, 10.1016/j.neuroimage.2013.05.028. signal (voxel, volume); design (volume, 7); products (volume, 28)
+    packed outer products of its rows; inverse (7, volume) its pseudo-inverse. Samples under `floor` count as `floor`.
+    Fills tensor (voxel, 7) and sigma (voxel,), the standard deviation of the residual in units of signal. A voxel whose
+    weighted system is singular keeps its last solution.
     """
     voxels, volumes = signal.shape
     y = np.empty((volumes, LANES))
@@ -181,7 +182,7 @@ def fit(
             sigma[first + n] = math.sqrt(pivot[n] / (volumes - UNKNOWNS)) if volumes > UNKNOWNS else 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)
 def _eigenvalues(a: float, b: float, c: float, d: float, e: float, f: float) -> tuple[float, float, float]:
     """Eigenvalues of [[a, d, e], [d, b, f], [e, f, c]], descending; Kopp 2008, 10.1142/S0129183108012303."""
     mean = (a + b + c) / 3.0
@@ -197,7 +198,7 @@ def _eigenvalues(a: float, b: float, c: float, d: float, e: float, f: float) -> 
     return first, 3.0 * mean - first - third, third
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)
 def _eigenvector(
     a: float, b: float, c: float, d: float, e: float, f: float, value: float
 ) -> tuple[float, float, float]:
@@ -219,11 +220,11 @@ def _eigenvector(
     return x0 * n, y0 * n, z0 * n
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)
 def scalars(tensor: Float64s, out: Float32s, direction: Float32s, lowest: Float32s) -> None:
-    """Fill out (voxel, 4) = FA, MD, AD, RD of `tensor` (voxel, 7), direction (voxel, 3) = V1, lowest (voxel,) = raw eigenvalue 3.
+    """Fill out (voxel, 4) = FA, MD, AD, RD of `tensor` (voxel, 7), direction (voxel, 3) = V1, lowest (voxel,).
 
-    Eigenvalues under zero count as zero in the scalars.
+    `lowest` is the raw third eigenvalue. Eigenvalues under zero count as zero in the scalars.
     """
     for v in range(tensor.shape[0]):
         a, b, c, d, e, f = tensor[v, 0], tensor[v, 1], tensor[v, 2], tensor[v, 3], tensor[v, 4], tensor[v, 5]
@@ -240,7 +241,7 @@ def scalars(tensor: Float64s, out: Float32s, direction: Float32s, lowest: Float3
         out[v, 3] = 0.5 * (two + three)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)
 def _heading(
     axes: Float32s,
     fa: Float32s,
@@ -255,8 +256,8 @@ def _heading(
     cosine: float,
     least_fa: float,
 ) -> tuple[float, float, float, bool]:
-    """Direction at voxel position x, y, z nearest the heading d: trilinear vote of eight corners, False where a track ends."""
-    i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+    """Direction at voxel position x, y, z nearest the heading d, by vote of eight corners; False where a track ends."""
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
     if i < 0 or j < 0 or k < 0 or i + 1 >= fa.shape[0] or j + 1 >= fa.shape[1] or k + 1 >= fa.shape[2]:
         return 0.0, 0.0, 0.0, False
     fx, fy, fz = x - i, y - j, z - k
@@ -286,7 +287,7 @@ def _heading(
     return sx, sy, sz, sx * dx + sy * dy + sz * dz >= cosine
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)
 def streamline_steps(
     axes: Float32s,
     fa: Float32s,
@@ -299,7 +300,7 @@ def streamline_steps(
     least_fa: float,
     most: int,
 ) -> int:
-    """Steps that deterministic streamlines of all `seeds` (seed, 3) take both ways; midpoint rule, at most `most` a way.
+    """Steps that deterministic streamlines of all `seeds` (seed, 3) take both ways, `most` a way; midpoint rule.
 
     axes (x, y, z, 3) is V1 along array axes; component n is read as sign[n] * axes[..., order[n]].
     """

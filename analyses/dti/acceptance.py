@@ -1,6 +1,6 @@
 """What a diffusion series must be to carry a tensor: refusals from headers, and the choice of shell.
 
-Two grades: what is under the lower limit is refused, what is between the limits runs and its numbers are marked limited.
+What is under the lower limit is refused; what is between the limits runs, and its numbers are marked limited.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _refusal(facts: SeriesFacts) -> str | None:
 
 
 def tensor_shell(bvals: npt.NDArray[np.float64], bvecs: npt.NDArray[np.float64]) -> Shell | None:
-    """Choose the shell of the tensor: b in the good range first, then enough axes, then nearest b = 1000; None = none."""
+    """Choose the shell of the tensor: b in the good range, then enough axes, then nearest b = 1000; None = none."""
     candidates = [s for s in shells(bvals) if LEAST_B <= s.bvalue <= MOST_B and axes_of(s, bvecs) >= LEAST_AXES]
 
     def merit(shell: Shell) -> tuple[bool, bool, float]:

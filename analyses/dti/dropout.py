@@ -16,7 +16,7 @@ from analyses.shared.gradients import design
 LEAST_AREA_MM2 = 4500.0  # brain in the slice; the rim slices of the brain are noise and motion
 LEVERAGE_LIMIT = 0.9  # a volume that alone decides its own prediction (a single b = 0) cannot be judged
 LOST_SCORE = -4.0  # robust deviations under the slice's own median; no false mark in 1440 slices of a healthy person
-LOST_FALL = -0.05  # and at least this much of the logarithm of the signal
+LOST_FALL = -0.08  # and at least this much of the logarithm of the signal
 SCALE_FLOOR = 0.01  # least robust deviation of the log ratio
 MAD_TO_SD = 1.4826
 

@@ -11,7 +11,7 @@ from analyses.shared.figures import GREY, SEQUENTIAL, Panel, Row, Scale, draw
 from analyses.shared.orientation import axis_directions
 from analyses.shared.sections import Box, Plane, box_around, section
 
-WIDTH, ROW_HEIGHT = 1500, 400
+WIDTH, ROW_HEIGHT = 1240, 400
 FA_SCALE = Scale(GREY, 0.0, 1.0, "FA")
 MD_SCALE = Scale(SEQUENTIAL, 0.0, 3.0, "MD (µm²/ms)")
 COLOUR_GAIN = 1.25  # FA of 0.8 shows in full colour
@@ -34,7 +34,7 @@ def draw_maps(field: TensorField, affine: npt.NDArray[np.float64], *, with_colou
 
     fa, md = field.volume(field.fa, 0.0), field.volume(field.md, 0.0)
     rows = [cut(fa, "Fractional anisotropy", FA_SCALE), cut(md, "Mean diffusivity", MD_SCALE)]
-    caption = "FA and MD in axial, coronal and sagittal sections. Radiological convention: the patient's right is on the left."
+    caption = "FA and MD in axial, coronal and sagittal sections. The patient's right is on the left of the picture."
     if with_colour:
         rows.insert(0, colour_row(field, affine, places, box, inside))
         caption = (
@@ -50,7 +50,7 @@ def colour_row(
     box: Box,
     inside: dict[Plane, npt.NDArray[np.bool_]],
 ) -> Row:
-    """Cut colour FA: |V1| in patient axes times FA; Pajevic & Pierpaoli 1999, 10.1002/(SICI)1522-2594(199909)42:3<526::AID-MRM15>3.0.CO;2-J."""
+    """Cut colour FA: |V1| in patient axes times FA; Pajevic & Pierpaoli 1999, Magn Reson Med 42:526."""
     patient = np.abs(field.direction @ axis_directions(affine).T.astype(np.float32)) * field.fa[:, None] * COLOUR_GAIN
     colours = field.volume(patient, 0.0)
     panels = [

@@ -1,7 +1,7 @@
 """Brain mask of a diffusion series from its mean b = 0 and mean diffusion-weighted images.
 
-Fat is suppressed in diffusion EPI, so that the brain is what is bright: Otsu (1979, 10.1109/TSMC.1979.4310076) of each image,
-their union, opened, largest component, closed, filled.
+Fat is suppressed in diffusion EPI, so that the brain is what is bright: Otsu's threshold of each image (1979,
+10.1109/TSMC.1979.4310076), their union, opened, largest component, closed, filled.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def largest_component(mask: Mask) -> Mask:
 
 
 def eroded(mask: Mask, depth_mm: float, voxel_mm: tuple[float, float, float]) -> Mask:
-    """Voxels deeper than `depth_mm` under the rim; the edge of the image counts as inside, or a slab would lose its ends."""
+    """Voxels deeper than `depth_mm` under the rim; beyond the edge of the image the mask goes on as it ends."""
     padded = np.pad(mask, 1, mode="edge")
     depth = ndimage.distance_transform_edt(padded, sampling=voxel_mm)
     return np.asarray(depth[1:-1, 1:-1, 1:-1] > depth_mm)

@@ -109,7 +109,7 @@ def select(volume: Volume) -> Series:
     shell = tensor_shell(volume.bvals, volume.bvecs)
     if shell is None:
         raise Unsuitable(
-            f"No shell between b={LEAST_B:.0f} and {MOST_B:.0f} s/mm2 has the {LEAST_AXES} distinct directions of a tensor."
+            f"No shell between b={LEAST_B:.0f} and {MOST_B:.0f} s/mm2 has the {LEAST_AXES} directions of a tensor."
         )
     keep = np.sort(np.concatenate([plain, shell.volumes]))
     data = np.asarray(volume.data if len(keep) == len(volume.bvals) else volume.data[..., keep], dtype=np.float32)
@@ -153,7 +153,7 @@ def statistics(
     field: TensorField, inside: npt.NDArray[np.bool_], voxel_ml: float, checks: tuple[QualityCheck, ...]
 ) -> tuple[Measurement, ...]:
     """Mean, median, SD and n of each scalar in brain and white matter, and the two volumes."""
-    limited = [check.sentence for check in checks if check.verdict is Verdict.LIMITED]
+    limited = [f"{c.sentence} Limit: {c.limit}." for c in checks if c.verdict is Verdict.LIMITED]
     verdict = Verdict.LIMITED if limited else Verdict.GOOD
     reason = " ".join(limited)
     found: list[Measurement] = []

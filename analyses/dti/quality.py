@@ -57,9 +57,12 @@ def check_protocol(
     extent = slices * voxel_mm[2]
     longest, ratio = max(voxel_mm), max(voxel_mm) / min(voxel_mm)
     size = " x ".join(f"{edge:.2g}" for edge in voxel_mm)
+    tensor = f"Tensor from b=0 and b={bvalue:.0f} s/mm2."
+    if bvalue > GOOD_MOST_B:
+        tensor = f"Tensor from b=0 and b={bvalue:.0f} s/mm2: above {GOOD_MOST_B:.0f} diffusivities come out too small."
     return (
         QualityCheck("volumes", float(facts.volumes), "1", "all", Verdict.GOOD, f"{facts.completeness}."),
-        below("b-value", bvalue, "s/mm2", GOOD_MOST_B, f"Tensor from b=0 and b={bvalue:.0f} s/mm2."),
+        below("b-value", bvalue, "s/mm2", GOOD_MOST_B, tensor),
         above("directions", axes, "1", GOOD_AXES, f"{axes} distinct diffusion directions."),
         below(
             "condition number",
@@ -85,7 +88,8 @@ def check_brain(field: TensorField, white_matter: npt.NDArray[np.bool_], voxel_m
     typical = float(np.median(field.md))
     if not BRAIN_MD[0] <= typical <= BRAIN_MD[1]:
         raise Unsuitable(
-            f"The diffusivity is not that of a brain: median {typical:.2f} um2/ms, expected {BRAIN_MD[0]} to {BRAIN_MD[1]}."
+            f"The diffusivity is not that of a brain: median {typical:.2f} um2/ms, "
+            f"expected {BRAIN_MD[0]} to {BRAIN_MD[1]}."
         )
     share = float(white_matter.mean())
     if share < LEAST_WHITE_MATTER:
@@ -106,7 +110,7 @@ def check_brain(field: TensorField, white_matter: npt.NDArray[np.bool_], voxel_m
 
 
 def check_fit(field: TensorField, white_matter: npt.NDArray[np.bool_], volumes: int) -> tuple[QualityCheck, ...]:
-    """Check noise and impossible tensors; SNR = fitted S0 over the residual, median of white matter (movement lowers it)."""
+    """Check noise and impossible tensors; SNR = fitted S0 over the residual, which movement raises."""
     negative = float(np.mean(field.lowest < 0))
     saturated = float(np.mean(field.fa > SATURATED_FA))
     checks = (
@@ -145,12 +149,13 @@ def check_directions(table: TableCheck, axes: tuple[str, str, str]) -> QualityCh
     """Check the b-table; `axes` name the array axes in the patient, for the sentence."""
     limit = f"at least {CLEAR_RATIO:g}"
     if table.agrees:
-        sentence = f"Streamlines are longest with the directions as stored ({table.stored_mm:.0f} mm, next {table.rival_mm:.0f} mm)."
+        lengths = f"{table.stored_mm:.0f} mm, next {table.rival_mm:.0f} mm"
+        sentence = f"Streamlines are longest with the directions as stored ({lengths})."
         return QualityCheck("gradient directions", table.ratio, "1", limit, Verdict.GOOD, sentence)
     if table.contradicted:
         sentence = (
             f"Gradient directions and image axes disagree ({table.rival.sentence(axes)}): streamlines of "
-            f"{table.rival_mm:.0f} mm against {table.stored_mm:.0f} mm as stored. FA and MD stand; the colour map is withheld."
+            f"{table.rival_mm:.0f} mm against {table.stored_mm:.0f} mm as stored. FA and MD stand, directions do not."
         )
     elif table.decided:
         sentence = "Streamlines do not tell clearly whether the gradient directions fit the image axes."

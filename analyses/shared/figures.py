@@ -36,7 +36,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One section: `pixels` (row, column) values or (row, column, 3) colours in 0..1; `inside` (row, column) is shown."""
+    """One section: `pixels` (row, column) values or (row, column, 3) colours in 0..1; what is `inside` is shown."""
 
     plane: Plane
     at_mm: float
@@ -61,7 +61,7 @@ def draw(rows: Sequence[Row], width: int, height: int) -> npt.NDArray[np.uint8]:
     heights = [max(panel.pixels.shape[0] for panel in row.panels) for row in rows]
     grid = drawing.add_gridspec(
         len(rows), len(widths) + 1, width_ratios=[*widths, 0.16 * sum(widths)], height_ratios=heights,
-        left=0.01, right=0.99, top=0.955, bottom=0.01, wspace=0.03, hspace=0.16,
+        left=0.01, right=0.99, top=0.955, bottom=0.035, wspace=0.03, hspace=0.26,
     )  # fmt: skip
     for r, row in enumerate(rows):
         for c, panel in enumerate(row.panels):
@@ -73,8 +73,12 @@ def draw(rows: Sequence[Row], width: int, height: int) -> npt.NDArray[np.uint8]:
             draw_scale(drawing, grid[r, len(widths)], row.scale)
         else:
             draw_direction_key(drawing.add_subplot(grid[r, len(widths)]))
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(
+        np.asarray(
+            canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+        )[..., :3]
+    )
 
 
 def draw_panel(axes: Any, panel: Panel, scale: Scale | None) -> None:
@@ -96,7 +100,7 @@ def draw_panel(axes: Any, panel: Panel, scale: Scale | None) -> None:
             x, y, letter, transform=axes.transAxes, ha=across, va=along, color=TEXT, fontsize=LETTER_PT, weight="bold"
         )
     axes.text(
-        0.98, 0.015, panel.plane.place(panel.at_mm), transform=axes.transAxes, ha="right", va="bottom", color=QUIET,
+        1.0, -0.01, panel.plane.place(panel.at_mm), transform=axes.transAxes, ha="right", va="top", color=QUIET,
         fontsize=SMALL_PT,
     )  # fmt: skip
 

@@ -1,11 +1,11 @@
 """Diffusion gradient tables: shells, distinct axes, and how well a table determines a tensor.
 
-In: b-values in s/mm2 and unit vectors along the array axes, as `contract.Volume` carries them. Basser 1994, 10.1006/jmrb.1994.1037.
+In: b-values in s/mm2 and unit vectors along the array axes, as `contract.Volume` carries them.
+Basser 1994, 10.1006/jmrb.1994.1037.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,15 +69,3 @@ def condition_number(vectors: Vectors) -> float:
         return float("inf")
     singular = np.linalg.svd(design(np.full(len(vectors), 1000.0), vectors)[:, :6], compute_uv=False)
     return float(singular[0] / singular[-1]) if singular[-1] > 1e-9 * singular[0] else float("inf")
-
-
-def rotated(vectors: Vectors, matrix: npt.NDArray[np.float64]) -> Vectors:
-    """Apply `matrix` (3, 3) to row vectors and bring them back to unit length; zero rows stay zero."""
-    turned = vectors @ matrix.T
-    length = np.linalg.norm(turned, axis=1, keepdims=True)
-    return np.divide(turned, length, out=np.zeros_like(turned), where=length > 0)
-
-
-def table_of(bvals: Sequence[float], bvecs: Sequence[Sequence[float]]) -> tuple[npt.NDArray[np.float64], Vectors]:
-    """Arrays (volume,) and (volume, 3) of plain sequences."""
-    return np.asarray(bvals, dtype=np.float64), np.asarray(bvecs, dtype=np.float64)

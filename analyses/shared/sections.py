@@ -1,22 +1,25 @@
 """Flat sections of a volume along the patient's own planes, whatever way the slices were acquired.
 
-Radiological convention: the patient's right is on the left of axial and coronal sections, the front on the left of sagittal ones.
+Radiological convention: the patient's right is on the left of axial and coronal sections, the front on the left of
+sagittal ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+MARGIN_MM = 14.0  # room for the letters
 STEP_MM = 1.0  # edge of a section's pixel
 
 
 class Plane(Enum):
-    """A patient plane: (fixed RAS axis, axis across the page and its direction, axis down the page and its direction)."""
+    """A patient plane: fixed RAS axis, then (RAS axis, direction) across the page and down the page."""
 
     AXIAL = (2, (0, -1), (1, -1))
     CORONAL = (1, (0, -1), (2, -1))
@@ -59,19 +62,19 @@ class Box:
     high: npt.NDArray[np.float64]
 
 
-def box_around(mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64], margin_mm: float = 8.0) -> Box:
+def box_around(mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64], margin_mm: float = MARGIN_MM) -> Box:
     """Box around all voxels of `mask` (x, y, z), with a margin."""
     corners = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     return Box(corners.min(axis=0) - margin_mm, corners.max(axis=0) + margin_mm)
 
 
 def section(
-    values: npt.NDArray[np.floating],
+    values: npt.NDArray[np.float32],
     affine: npt.NDArray[np.float64],
     plane: Plane,
     at_mm: float,
     box: Box,
-    order: int = 1,
+    order: Literal[0, 1] = 1,
 ) -> npt.NDArray[np.float32]:
     """Sample `values` (x, y, z) on a plane: (row, column) float32, 1 mm a pixel, 0 outside the volume."""
     (across, across_sign), (down, down_sign) = plane.across, plane.down
