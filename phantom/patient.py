@@ -5,27 +5,30 @@ Everything follows from the parameters: the same parameters give the same bytes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from analyses.quantities import AD, BRAIN, FA, MD, RD, WHITE_MATTER, Quantity
-from phantom import scan, truth
+from analyses.contract import Statistic
+from analyses.quantities import AD, BRAIN, FA, MD, RD, VOLUME, WHITE_MATTER, Quantity
+from phantom import scan, tolerances, truth
 from phantom.anatomy import fibres, template
 from phantom.anatomy.head import LESION_CENTRE_MM, Head
 from phantom.anatomy.warp import random_warp
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
 from phantom.disease import ONE_SIDED, Disease
+from phantom.regions import Maps, Region, body_regions, expected_regions
 from phantom.sequences import dwi, mprage
 from phantom.sequences.noise import rician
-from phantom.slab import Plane, Slab, rotation
+from phantom.slab import LPS_TO_RAS, Plane, Slab, rotation
 from phantom.tissue import Tissue
-from phantom.truth import Kind, Tolerance, TrueMeasurement, TrueSeries, Truth
+from phantom.tolerances import Measured
+from phantom.truth import Kind, TrueMeasurement, TrueSeries, Truth
 
 VERSION = "1"
 DWI_FIELD_MM = (224.0, 224.0, 148.0)
@@ -38,9 +41,6 @@ SHIFT_SD_MM = 3.0
 T1_SNR = 30.0
 BRIGHTEST_STORED = 3600.0
 COIL_REACH_MM = 100.0
-PURE = 0.9  # share of white matter from which a voxel counts as white: less is partial volume, not method
-FA_TOLERANCE = 0.010
-DIFFUSIVITY_TOLERANCE = 0.02  # of the value
 MPRAGE, DIFFUSION = mprage.Protocol(), dwi.Protocol()
 
 DWI_SEQUENCE = philips.Sequence(
@@ -156,46 +156,52 @@ def _scan_t1(patient: Patient, slab: Slab, noisy: bool) -> npt.NDArray[np.uint16
     return _stored(image, BRIGHTEST_STORED / float(image.max()))
 
 
-def _regions(body: scan.DiffusionBody) -> dict[str, npt.NDArray[np.bool_]]:
-    return {BRAIN: body.brain >= 0.5, WHITE_MATTER: body.white >= PURE}
-
-
-def _measurements(body: scan.DiffusionBody, maps: dict[str, npt.NDArray[np.float32]]) -> list[TrueMeasurement]:
-    measurements = []
-    for site, region in _regions(body).items():
+def _measurements(
+    maps: Maps, regions: dict[str, Region], kind: Kind, voxel_ml: float, shifts: Mapping[str, tolerances.Shift]
+) -> list[TrueMeasurement]:
+    found = []
+    for site, region in regions.items():
+        count = int(region.sum())
+        numbers: list[tuple[Quantity, Statistic, float]] = [(VOLUME, Statistic.TOTAL, count * voxel_ml)]
         for quantity in (FA, MD, AD, RD):
-            value = float(maps[quantity.name][region].mean(dtype=np.float64))
-            measurements.append(
-                TrueMeasurement("dti", quantity, site, value, Kind.BODY, _tolerance(quantity, value), int(region.sum()))
-            )
-    return measurements
+            values = maps[quantity.name][region].astype(np.float64)
+            numbers += [(quantity, Statistic.MEAN, float(values.mean()))]
+            numbers += [(quantity, Statistic.MEDIAN, float(np.median(values)))]
+        for quantity, statistic, value in numbers:
+            tolerance = tolerances.of(quantity, value, statistic, shifts[site])
+            found.append(TrueMeasurement("dti", quantity, site, value, kind, tolerance, count, statistic))
+    return found
 
 
-def _tolerance(quantity: Quantity, value: float) -> Tolerance:
-    if quantity is FA:
-        return Tolerance(FA_TOLERANCE, "bias of Rician noise at SNR 30")
-    return Tolerance(DIFFUSIVITY_TOLERANCE * value, "2 per cent: bias of Rician noise at SNR 30")
+def _all_measurements(
+    body: scan.DiffusionBody, maps: Maps, regions: dict[str, Region], measured: Measured, voxel_ml: float
+) -> tuple[TrueMeasurement, ...]:
+    random = np.random.default_rng(0)  # its own: a tolerance is no part of the patient
+    shifts = {site: tolerances.noise_shift(body, region, measured, random) for site, region in regions.items()}
+    expected = _measurements(maps, regions, Kind.EXPECTED, voxel_ml, shifts)
+    put_in = _measurements(maps, body_regions(body), Kind.BODY, voxel_ml, shifts)
+    widened = [
+        replace(truly, tolerance=tolerances.widened(perfect.tolerance, truly.value - perfect.value))
+        for truly, perfect in zip(put_in, expected, strict=True)
+    ]
+    return (*expected, *widened)
 
 
-def _write_truth(
-    folder: Path,
-    patient: Patient,
-    parameters: dict[str, object],
-    study: str,
-    body: scan.DiffusionBody,
-    slab: Slab,
-    series: tuple[TrueSeries, ...],
-) -> Truth:
-    maps = dwi.scalars(body.tensor)
-    files = {}
-    for name, data in {**maps, "brain": body.brain, "white_matter": body.white, "tensor": body.tensor}.items():
-        image = np.moveaxis(data, 0, -1) if data.ndim == 4 else data
-        truth.write_map(folder / "truth" / f"{name}.nii.gz", image, slab.affine)
-        files[name] = f"truth/{name}.nii.gz"
-    x, y, z = (float(v) for v in patient.head.scanner(LESION_CENTRE_MM))
-    record = Truth(folder, parameters, study, series, tuple(_measurements(body, maps)), files, (x, y, z))
-    truth.write(record)
-    return record
+def _write_maps(
+    folder: Path, body: scan.DiffusionBody, maps: Maps, regions: dict[str, Region], slab: Slab
+) -> dict[str, str]:
+    images: dict[str, npt.NDArray[np.generic]] = {
+        **maps,
+        "brain": body.brain,
+        "white_matter": body.white,
+        "tensor_ras": np.moveaxis(body.tensor, 0, -1),
+        "expected_brain": regions[BRAIN].astype(np.uint8),
+        "expected_white_matter": regions[WHITE_MATTER].astype(np.uint8),
+    }
+    files = {name: f"truth/{name}.nii.gz" for name in images}
+    for name, data in images.items():
+        truth.write_map(folder / files[name], data, slab.affine)
+    return files
 
 
 def make(
@@ -233,18 +239,47 @@ def make(
     counted = 0
 
     t1 = _scan_t1(patient, t1_slab, noisy=snr > 0)
-    for _ in philips.write(folder / "dicom" / "201", t1, t1_slab, T1_SEQUENCE, identity):
+    for _ in philips.write(folder / "dicom" / str(T1_SEQUENCE.number), t1, t1_slab, T1_SEQUENCE, identity):
         counted += 1
         progress(counted, total)
     body = scan.diffusion_body(patient.head, patient.fibres, slab, protocol)
     sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / snr if snr > 0 else 0.0
-    data = diffusion_series(body, b, gradients_lps * [-1, -1, 1], sigma, patient.dwi_noise)
-    for _ in philips.write(folder / "dicom" / "301", data, slab, DWI_SEQUENCE, identity, b, gradients_lps):
+    gradients_ras = gradients_lps * LPS_TO_RAS
+    data = diffusion_series(body, b, gradients_ras, sigma, patient.dwi_noise)
+    for _ in philips.write(
+        folder / "dicom" / str(DWI_SEQUENCE.number), data, slab, DWI_SEQUENCE, identity, b, gradients_lps
+    ):
         counted += 1
         progress(counted, total)
-    g = tuple((float(x), float(y), float(z)) for x, y, z in gradients_lps)
-    series = (
-        TrueSeries(identity.uid(T1_SEQUENCE.number), "T1", "201", t1_slab.shape[2]),
-        TrueSeries(identity.uid(DWI_SEQUENCE.number), "DWI", "301", slab.shape[2] * len(b), tuple(map(float, b)), g),
+    maps = dwi.scalars(body.tensor)
+    regions = expected_regions(body, maps, slab, b, gradients_ras)
+    voxel_ml = float(np.prod(slab.voxel_mm)) / 1000
+    x, y, z = (float(v) for v in patient.head.scanner(LESION_CENTRE_MM))
+    record = Truth(
+        folder,
+        parameters,
+        identity.study_uid,
+        _series(identity, t1_slab, slab, b, gradients_lps),
+        _all_measurements(body, maps, regions, Measured(b, gradients_ras, sigma), voxel_ml),
+        _write_maps(folder, body, maps, regions, slab),
+        (x, y, z),
     )
-    return _write_truth(folder, patient, parameters, identity.study_uid, body, slab, series)
+    truth.write(record)
+    return record
+
+
+def _series(
+    identity: Identity, t1: Slab, slab: Slab, b: dwi.Floats, g_lps: dwi.Floats
+) -> tuple[TrueSeries, TrueSeries]:
+    g = tuple((float(x), float(y), float(z)) for x, y, z in g_lps)
+    return (
+        TrueSeries(identity.uid(T1_SEQUENCE.number), "T1", str(T1_SEQUENCE.number), t1.shape[2]),
+        TrueSeries(
+            identity.uid(DWI_SEQUENCE.number),
+            "DWI",
+            str(DWI_SEQUENCE.number),
+            slab.shape[2] * len(b),
+            tuple(map(float, b)),
+            g,
+        ),
+    )

@@ -62,7 +62,7 @@ def _within(head: Head, slab: Slab) -> npt.NDArray[np.bool_]:
 
 
 def _by_chunks(head: Head, slab: Slab, work: Callable[[Points], npt.NDArray[np.float32]], rows: int) -> Image:
-    """`work` (3, n) -> (rows, n) over the voxels that hold the head, on two threads: (rows, x, y, z), zero elsewhere."""
+    """`work` (3, n) -> (rows, n) over the voxels that hold the head, on threads: (rows, x, y, z), zero elsewhere."""
     result = np.zeros((rows, *slab.shape), np.float32)
     within = _within(head, slab)
 
@@ -127,6 +127,6 @@ def t1_weighted(head: Head, slab: Slab, protocol: mprage.Protocol, reach_mm: flo
         signal = np.zeros(at.shape[1], np.float32)
         for layer in head.layers(at, edge):
             signal += layer.cover * (signals[layer.tissue] - signal)
-        return (signal * shading(scanner, head.centre_ras, reach_mm)).reshape(1, -1)
+        return np.asarray(signal * shading(scanner, head.centre_ras, reach_mm))[None]
 
-    return _by_chunks(head, slab, painted, rows=1)[0]
+    return np.asarray(_by_chunks(head, slab, painted, rows=1)[0])

@@ -49,10 +49,10 @@ PROPERTIES: dict[Tissue, Properties] = {
     Tissue.PUTAMEN: Properties(0.80, 1332, 75, 32, 0.75),
     Tissue.PALLIDUM: Properties(0.72, 950, 55, 20, 0.80),
     Tissue.LESION: Properties(0.85, 2200, 180, 90, 1.60),
-    Tissue.FAT: Properties(0.90, 382, 68, 30, 0.10),
+    Tissue.FAT: Properties(0.65, 382, 68, 30, 0.10),
     Tissue.MUSCLE: Properties(0.75, 1412, 50, 25, 1.50),
     Tissue.BONE: Properties(0.10, 300, 1, 0.5, 0.10),
-    Tissue.MARROW: Properties(0.60, 420, 60, 15, 0.10),
+    Tissue.MARROW: Properties(0.45, 420, 60, 15, 0.10),
     Tissue.VITREOUS: Properties(1.00, 4000, 1500, 400, 2.80),
     Tissue.AIR: Properties(0.0, 1000, 1, 1, 0.0),
 }

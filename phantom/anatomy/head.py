@@ -21,7 +21,7 @@ from phantom.tissue import Tissue
 Fraction = npt.NDArray[np.float32]
 
 # Shells round the brain, mm from its surface.
-FLUID_MM, SKULL_MM, SCALP_MM = 2.5, 8.5, 13.0
+FLUID_MM, SKULL_MM, SCALP_MM = 2.5, 8.0, 12.0
 MARROW_MM = (4.5, 6.8)
 SHELL_GRID_MM = 2.0
 SHELL_PAD_MM = 40.0
@@ -52,15 +52,16 @@ class Ellipsoid:
         return np.asarray(size * (size - 1) / slope, np.float32)
 
 
-FACE = Ellipsoid((0, 40, -58), (56, 54, 74))
-NOSE = Ellipsoid((0, 92, -48), (13, 20, 20))
+FACE = Ellipsoid((0, 32, -54), (63, 58, 78))
+BASE = Ellipsoid((0, -12, -78), (66, 72, 46))
+NOSE = Ellipsoid((0, 88, -48), (12, 17, 19))
 NECK = Ellipsoid((0, -34, -150), (58, 62, 120))
 EYE = Ellipsoid((32, 66, -36), (12, 12, 12))
 NASAL_CAVITY = Ellipsoid((0, 66, -50), (12, 26, 20))
 MAXILLARY_SINUS = Ellipsoid((26, 60, -62), (12, 14, 13))
 MOUTH = Ellipsoid((0, 48, -92), (22, 32, 7))
 PHARYNX = Ellipsoid((0, 8, -110), (9, 8, 45))
-JAW = Ellipsoid((34, 50, -104), (9, 32, 12))
+JAW = Ellipsoid((32, 40, -104), (7, 24, 9))
 SPINE = Ellipsoid((0, -26, -130), (15, 12, 50))
 CANAL = Ellipsoid((0, -46, -110), (9, 8, 60))
 CORD = Ellipsoid((0, -46, -110), (5.5, 4.5, 62))
@@ -138,7 +139,7 @@ class Head:
     def skin(self, template: Points) -> Fraction:
         """Signed distance (n,) to the skin, mm."""
         vault = np.maximum(self.surface(template) - np.float32(SCALP_MM), SKULL_BASE_FLOOR_MM - template[2])
-        parts = [shape.distance(template) for shape in (FACE, NOSE, NECK)]
+        parts = [shape.distance(template) for shape in (FACE, BASE, NOSE, NECK)]
         return np.asarray(np.minimum.reduce([vault, *parts]))
 
     def layers(self, template: Points, edge_mm: float) -> Iterator[Layer]:
@@ -149,7 +150,7 @@ class Head:
     def _outside(self, at: Points, edge: float) -> Iterator[Layer]:
         skin, brain = self.skin(at), self.surface(at)
         yield Layer(Tissue.FAT, _covered(skin, edge))
-        soft = np.minimum.reduce([shape.distance(at) for shape in (FACE, NECK)]) + np.float32(SKIN_FAT_MM)
+        soft = np.minimum.reduce([shape.distance(at) for shape in (FACE, BASE, NECK)]) + np.float32(SKIN_FAT_MM)
         yield Layer(Tissue.MUSCLE, _covered(np.maximum(soft, skin + np.float32(SKIN_FAT_MM)), edge))
         for tissue, distance in (
             (Tissue.MARROW, _both(JAW, at)),
