@@ -105,15 +105,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """Open (and create, when empty) the ledger at an SQLAlchemy URL; `sqlite:///…` or `postgresql+pg8000://…`."""
         self.sqlite = url.startswith("sqlite")
-        if self.sqlite:
-            Path(sa.make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-        self.engine = sa.create_engine(
-            url, connect_args={"timeout": SQLITE_BUSY_S} if self.sqlite else {}, pool_pre_ping=not self.sqlite
-        )
+        self.engine = _engine(url)
         self._writer = self.engine.execution_options(writes=True)
-        if self.sqlite:
-            sa.event.listen(self.engine, "connect", _sqlite_pragmas)
-            sa.event.listen(self.engine, "begin", _sqlite_begin)
         with self.transaction() as connection:
             if not self.sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRES_SCHEMA_LOCK)))
@@ -349,8 +342,8 @@ def rebuild(url: str, spool: Spool, destinations: Sequence[Destination] = ()) ->
     results/. Duplicates and associations are nowhere on disk. What had been delivered is unknown: the newest results
     are queued for `destinations` again, which have them or get them under the same UIDs.
     """
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    engine = _engine(url)
+    with engine.execution_options(writes=True).begin() as connection:
         meta.drop_all(connection)
     engine.dispose()
     ledger = Ledger(url)
@@ -439,6 +432,17 @@ def inputs_of(job: Row) -> dict[str, str]:
     """Series UID by need of a job row."""
     found: dict[str, str] = json.loads(job["inputs"])
     return found
+
+
+def _engine(url: str) -> sa.Engine:
+    """Engine for one database: SQLite with its write-ahead log and our BEGIN, PostgreSQL with connections that heal."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    Path(sa.make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_S})
+    sa.event.listen(engine, "connect", _sqlite_pragmas)
+    sa.event.listen(engine, "begin", _sqlite_begin)
+    return engine
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
