@@ -107,7 +107,7 @@ class Courier:
                 requeue_interrupted(self._ledger, self.name)
                 while not self._stop.wait(POLL_S):
                     self.round()
-            except sa.exc.OperationalError as error:
+            except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
                 log.warning("delivery to %s waits for the ledger: %s", self.name, error.orig)
                 self._stop.wait(self._times.first_retry_s)
             except Exception:  # the rim: a fault on the way to one destination stays with that destination

@@ -100,7 +100,7 @@ class Peer:
         self._destination = destination
         self._ae = AE(ae_title=destination.calling_ae_title)
         self._ae.connection_timeout = CONNECT_WITHIN_S
-        self._ae.acse_timeout = NEGOTIATE_WITHIN_S
+        self._ae.acse_timeout = min(NEGOTIATE_WITHIN_S, answer_within_s)
         self._ae.dimse_timeout = self._ae.network_timeout = answer_within_s
         self._answer_within_s = answer_within_s
         self._lock = threading.Lock()

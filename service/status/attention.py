@@ -16,6 +16,7 @@ from service.tables import deliveries, instances, jobs
 SHOWN = 20  # of each sort; the rest is counted
 DAY_S = 86400.0
 QUARANTINE_DAYS = 7
+SHORT_S = 600.0  # a destination that restarts is back by then, and nobody had to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,10 @@ def _disk(disk: Disk) -> Iterator[Attention]:
 
 def _destination(line: DestinationLine, now: float) -> Iterator[Attention]:
     waiting = sum(n for state, n in line.counts if state in (DeliveryState.HELD, DeliveryState.QUEUED))
-    if line.state == "held":
-        since = f", the oldest for {duration(now - line.oldest_at)}" if line.oldest_at else ""
+    waited_s = now - (line.oldest_at or now)
+    if line.state == "held" and waited_s > SHORT_S:
         yield Attention(
-            f"{line.name} does not take results: {count(waiting, 'object')} waiting{since}",
+            f"{count(waiting, 'object')} cannot reach {line.name}, the oldest for {duration(waited_s)}",
             line.trouble,
             f"nothing is lost; next try in {duration((line.next_try_at or now) - now)}. Check the destination and "
             "the network between",

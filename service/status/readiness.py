@@ -25,9 +25,10 @@ class Condition:
     advice: str = ""
 
 
-def conditions(config: Config, ledger: Callable[[], Ledger]) -> Iterator[Condition]:
-    """Ask all; `ledger` opens it, and may raise what opening a ledger raises."""
-    yield _ledger(ledger)
+def conditions(config: Config, ledger: Callable[[], Ledger] | None) -> Iterator[Condition]:
+    """Ask all; `ledger` opens it and may raise what opening a ledger raises, None leaves the ledger out."""
+    if ledger is not None:
+        yield _ledger(ledger)
     yield _spool(config)
     yield _disk(config)
 
@@ -39,6 +40,8 @@ def _ledger(ledger: Callable[[], Ledger]) -> Condition:
         # the first line only: the rest repeats the statement, and an address may hold a user's name
         why = str(getattr(error, "orig", None) or error).splitlines()[0]
         return Condition("ledger", False, f"cannot be reached: {why}", "check ledger.url, and that its database runs")
+    except ImportError as error:
+        return Condition("ledger", False, f"has no driver: {error}", "install betz[postgres]")
     except ValueError as error:
         return Condition("ledger", False, str(error), "run betz doctor --rebuild")
     held = row["value"] if row else "none"
