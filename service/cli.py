@@ -167,6 +167,24 @@ def replay(job_id: str, config_path: Path) -> None:
     click.echo(f"{job_id} will run again")
 
 
+@main.command()
+@click.argument("destination", metavar="DESTINATION")
+@CONFIG
+def resend(destination: str, config_path: Path) -> None:
+    """Send again what a destination refused, after it was made to accept it."""
+    from service import deliver
+    from service.ledger import Ledger
+
+    config = _load(config_path)
+    names = [one.name for one in config.deliver.destinations]
+    if destination not in names:
+        raise Fault(f"there is no destination {destination}; the configuration has {', '.join(names) or 'none'}")
+    ledger = Ledger(config.ledger_url)
+    number = deliver.resend(ledger, destination)
+    ledger.close()
+    click.echo(f"{number} object{'' if number == 1 else 's'} will be sent to {destination} again")
+
+
 def _load(path: Path) -> Config:
     from service.config import ConfigError, load
 

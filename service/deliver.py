@@ -83,6 +83,16 @@ def requeue_interrupted(ledger: Ledger, destination: str | None = None) -> int:
     return len(rows)
 
 
+def resend(ledger: Ledger, destination: str) -> int:
+    """Queue again what a destination refused, after a person has put right why; returns how many."""
+    table = tables.deliveries
+    query = sa.select(table.c.id).where(table.c.state == DeliveryState.REFUSED, table.c.destination == destination)
+    rows = ledger.all(query)
+    for row in rows:
+        ledger.move(Kind.DELIVERY, row["id"], Event.REPLAYED, "sent again by hand", attempts=0, next_try_at=0.0)
+    return len(rows)
+
+
 class Courier:
     """Brings everything that is due to one destination, and looks for what was brought."""
 

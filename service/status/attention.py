@@ -101,7 +101,8 @@ def _refused(ledger: Ledger) -> Iterator[Attention]:
         yield Attention(
             f"{row['destination']} refused {count(row['n'], 'object')}",
             row["reason"],
-            "let the destination accept it, or leave that kind out of its kinds",
+            "let the destination accept it, then send again what it refused; or leave that kind out of its kinds",
+            command=f"betz resend {row['destination']}",
             study_uid=row["study_uid"],
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
@@ -26,6 +27,7 @@ from pynetdicom.sop_class import (
 
 from service import deliver
 from service.archive import Archive
+from service.cli import main
 from service.config import Config, Destination
 from service.ledger import Ledger
 from service.states import Event, Kind
@@ -215,6 +217,30 @@ def test_a_refused_class_is_refused_and_the_rest_arrives(tmp_path: Path) -> None
     assert sr[0] == "refused"
     assert "does not accept Comprehensive SR Storage" in sr[1]
     assert {state for state, _ in others} == {"sent"}
+
+
+def test_what_was_refused_is_sent_again_when_a_person_says_so(tmp_path: Path) -> None:
+    port = free_port()
+    made_for = config(tmp_path, destination("pacs", port, confirm=False))
+    ledger = Ledger(made_for.ledger_url)
+    queue(made_for, ledger, generate_uid(), ("sr",))
+    with pacs(port, classes=(MRImageStorage,)), delivering(made_for):
+        wait_for(ledger, "pacs", "refused")
+    (tmp_path / "betz.toml").write_text(
+        f"""[spool]
+path = "{made_for.spool.path}"
+[[deliver.destinations]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {port}
+"""
+    )
+    asked = CliRunner().invoke(main, ["resend", "pacs", "--config", str(tmp_path / "betz.toml")])
+    assert asked.output == "1 object will be sent to pacs again\n"
+    with pacs(port) as taken, delivering(made_for):
+        wait_for(ledger, "pacs", "sent")
+    assert len(taken) == 1
 
 
 def test_a_pacs_that_takes_no_class_at_all_refuses_each_object(tmp_path: Path) -> None:
