@@ -133,7 +133,10 @@ class _Runner:
                 outcomes |= self._run({REPORT: report}, {REPORT: REPORT_COST}, work)
                 orders[REPORT] = report
             _collect_files(orders, outcomes, out)
-            write_json(out / "routing.json", routing_json(candidates, [_job_json(run) for run in runs]))
+            write_json(
+                out / "routing.json",
+                routing_json(candidates, [_job_json(*one) for one in zip(plan.jobs, runs, strict=True)]),
+            )
             headers = {one.first.series_uid: one for one in series}
             finished = [run_of(run, headers) for run in runs]
             write_json(out / "results.json", results_json(study_uid, headers, finished))
@@ -235,8 +238,9 @@ def _ended(job: Planned, outcome: Outcome | None, orders: Mapping[str, Order]) -
     )
 
 
-def _job_json(run: RunOrder) -> dict[str, Any]:
-    return {"analysis": run.analysis, "series": dict(run.inputs), "state": run.state, "reason": run.reason}
+def _job_json(job: Planned, run: RunOrder) -> dict[str, Any]:
+    reason = run.reason or job.reason  # of one that is done: why on these series
+    return {"analysis": run.analysis, "series": dict(run.inputs), "state": run.state, "reason": reason}
 
 
 def _collect_files(orders: Mapping[str, Order], outcomes: Mapping[str, Outcome], out: Path) -> None:

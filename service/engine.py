@@ -29,9 +29,13 @@ SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
-    # an idle engine must cost nothing: these two halve it
+    # an idle engine must cost nothing, and Dask looks after itself fifty times a second
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "30s",
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.client.scheduler-info-interval": "30s",
     "distributed.worker.memory.target": False,  # workers hold no data, the children are watched by us
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,

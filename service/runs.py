@@ -40,8 +40,10 @@ def run_of(run: RunOrder, headers: Mapping[str, SeriesHeader]) -> AnalysisRun:
 def read_findings(folder: Path) -> Findings:
     """Findings of a results folder, figures with them; maps lie there as DICOM."""
     findings = findings_json.from_json(json.loads((folder / FINDINGS_FILE).read_text("utf-8")))
-    figures = tuple(
-        Figure(Path(file).stem, caption, np.asarray(Image.open(folder / file).convert("RGB")))
-        for file, caption in Outcome.read(folder / OUTCOME_FILE).figures
-    )
+    figures = tuple(_figure(folder / file, caption) for file, caption in Outcome.read(folder / OUTCOME_FILE).figures)
     return replace(findings, figures=figures)
+
+
+def _figure(path: Path, caption: str) -> Figure:
+    with Image.open(path) as picture:
+        return Figure(path.stem, caption, np.asarray(picture.convert("RGB")))
