@@ -57,6 +57,7 @@ class Receivers:
         self.config = folder / "betz.toml"
         self.log = folder / "betz.log"
         self.children: list[subprocess.Popen[bytes]] = []
+        folder.mkdir(exist_ok=True)
         listed = "".join(f'[[receive.peers]]\nae_title = "{peer}"\n' for peer in peers)
         self.config.write_text(
             f'[spool]\npath = "{self.spool}"\nreserve_mb = 1\n'
