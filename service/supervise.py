@@ -102,7 +102,12 @@ def serve(config_path: Path) -> int:
 def _children(config: Config, config_path: Path) -> list[Child]:
     names = ["receive"] * config.receive.processes + [name for name in MODULES if name != "receive"]
     path = str(config_path.resolve())
-    return [Child(name, (sys.executable, "-m", "service.supervise", name, path, str(os.getpid()))) for name in names]
+    return [Child(name, command(name, path, str(os.getpid()))) for name in names]
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    """Command line of a child."""
+    return (sys.executable, "-P", "-m", "service.supervise", *arguments)
 
 
 def _drain(children: Sequence[Child]) -> int:
