@@ -72,13 +72,21 @@ def _take(x: Float64s, z: Float64s, y: Float64s) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
+def _scale(x: Float64s, y: Float64s) -> None:
+    """Multiply y by x, lane by lane."""
+    for n in range(x.shape[0]):
+        y[n] *= x[n]
+
+
+@njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
 def _solve(a: Float64s, x: Float64s, pivot: Float64s) -> None:
-    """Solve A x = r by Cholesky in each lane; `a` (28, lane) packed; `x` (7, lane) is r, then the answer.
+    """Solve A x = r by Cholesky in each lane; `a` (28, lane) packed; `x` (7, lane): r, then the answer.
 
     `a` is overwritten. pivot (lane,) becomes the smallest pivot: at SINGULAR or under, that lane's answer means nothing.
     """
+    unknowns = x.shape[0]
     pivot[:] = np.inf
-    for j in range(UNKNOWNS):
+    for j in range(unknowns):
         row_j = j * (j + 1) // 2
         diagonal = a[row_j + j]
         for k in range(j):
@@ -86,20 +94,20 @@ def _solve(a: Float64s, x: Float64s, pivot: Float64s) -> None:
         for n in range(pivot.shape[0]):
             pivot[n] = min(pivot[n], diagonal[n])
             diagonal[n] = 1.0 / math.sqrt(max(diagonal[n], SINGULAR))
-        for i in range(j + 1, UNKNOWNS):
+        for i in range(j + 1, unknowns):
             row_i = i * (i + 1) // 2
             for k in range(j):
                 _take(a[row_i + k], a[row_j + k], a[row_i + j])
-            a[row_i + j] *= diagonal
-    for i in range(UNKNOWNS):
+            _scale(diagonal, a[row_i + j])
+    for i in range(unknowns):
         row_i = i * (i + 1) // 2
         for k in range(i):
             _take(a[row_i + k], x[k], x[i])
-        x[i] *= a[row_i + i]
-    for i in range(UNKNOWNS - 1, -1, -1):
-        for k in range(i + 1, UNKNOWNS):
+        _scale(a[row_i + i], x[i])
+    for i in range(unknowns - 1, -1, -1):
+        for k in range(i + 1, unknowns):
             _take(a[k * (k + 1) // 2 + i], x[k], x[i])
-        x[i] *= a[i * (i + 1) // 2 + i]
+        _scale(a[i * (i + 1) // 2 + i], x[i])
 
 
 @njit(cache=True, nogil=True, fastmath=EXACT_ROUNDING)
@@ -119,14 +127,14 @@ def _weigh(
     r[:] = 0.0
     for i in range(y.shape[0]):
         s[:] = 0.0
-        for k in range(UNKNOWNS - 1):  # (predicted signal / S0)^2: the factor common to all volumes cancels
+        for k in range(design.shape[1] - 1):  # (predicted signal / S0)^2: the factor common to all volumes cancels
             _add(2.0 * design[i, k], x[k], s)
         _exp(s, bits, w)
-        for k in range(PACKED):
+        for k in range(products.shape[1]):
             _add(products[i, k], w, a[k])
         for n in range(s.shape[0]):
             s[n] = w[n] * y[i, n]
-        for k in range(UNKNOWNS):
+        for k in range(design.shape[1]):
             _add(design[i, k], s, r[k])
 
 
@@ -149,8 +157,9 @@ def fit(
     weighted system is singular keeps its last solution.
     """
     voxels, volumes = signal.shape
+    unknowns = design.shape[1]
     y = np.empty((volumes, LANES))
-    a, r, x = np.empty((PACKED, LANES)), np.empty((UNKNOWNS, LANES)), np.empty((UNKNOWNS, LANES))
+    a, r, x = np.empty((products.shape[1], LANES)), np.empty((unknowns, LANES)), np.empty((unknowns, LANES))
     work, pivot, bits = np.empty((2, LANES)), np.empty(LANES), np.empty(LANES, dtype=np.int64)
     for first in range(0, voxels, LANES):
         used = min(LANES, voxels - first)
@@ -160,26 +169,29 @@ def fit(
                 y[i, n] = math.log(max(float(signal[v, i]), floor))
         x[:] = 0.0
         for i in range(volumes):
-            for k in range(UNKNOWNS):
+            for k in range(unknowns):
                 _add(inverse[k, i], y[i], x[k])
         for _ in range(passes):
             _weigh(y, x, design, products, a, r, work, bits)
             _solve(a, r, pivot)
             for n in range(LANES):
                 if pivot[n] > SINGULAR:
-                    x[:, n] = r[:, n]
-        tensor[first : first + used] = x[:, :used].T
+                    for k in range(unknowns):
+                        x[k, n] = r[k, n]
+        for n in range(used):
+            for k in range(unknowns):
+                tensor[first + n, k] = x[k, n]
         pivot[:] = 0.0  # from here on: the sum of squared residuals
         for i in range(volumes):
             work[0] = 0.0
-            for k in range(UNKNOWNS):
+            for k in range(unknowns):
                 _add(design[i, k], x[k], work[0])
             _exp(work[0], bits, work[1])
             for n in range(used):
                 residual = signal[first + n, i] - work[1, n]
                 pivot[n] += residual * residual
         for n in range(used):
-            sigma[first + n] = math.sqrt(pivot[n] / (volumes - UNKNOWNS)) if volumes > UNKNOWNS else 0.0
+            sigma[first + n] = math.sqrt(pivot[n] / (volumes - unknowns)) if volumes > unknowns else 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=True)
