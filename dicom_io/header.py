@@ -143,7 +143,7 @@ def read_series(paths: Iterable[Path]) -> SeriesHeader:
     for instance in instances:
         if instance.series_uid != instances[0].series_uid:
             raise Unreadable(f"{instance.path.name} belongs to another series than {instances[0].path.name}")
-    return _series(instances)
+    return series_of(instances)
 
 
 def read_folder(folder: Path) -> Folder:
@@ -157,7 +157,7 @@ def read_folder(folder: Path) -> Folder:
             unreadable.append((path, str(reason)))
         else:
             found[instance.series_uid].append(instance)
-    series = sorted(map(_series, found.values()), key=lambda one: (one.first.study_uid, one.first.series_number or 0))
+    series = sorted(map(series_of, found.values()), key=lambda one: (one.first.study_uid, one.first.series_number or 0))
     return Folder(tuple(series), tuple(unreadable))
 
 
@@ -182,7 +182,8 @@ def is_uid(text: str) -> bool:
     return len(text) <= LONGEST_UID and UID.fullmatch(text) is not None
 
 
-def _series(instances: list[InstanceHeader]) -> SeriesHeader:
+def series_of(instances: Iterable[InstanceHeader]) -> SeriesHeader:
+    """Put the instances of one series in order: instance number, then UID."""
     def place(instance: InstanceHeader) -> tuple[bool, int, str]:
         return instance.instance_number is None, instance.instance_number or 0, instance.sop_instance_uid
 
