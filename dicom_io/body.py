@@ -37,7 +37,7 @@ def phantom(view: View) -> str:
     for what, text in (("series", view.names), ("study", view.study)):
         found = PHANTOM_WORDS.search(text)
         if found:
-            return f"the {what}'s name says {found[0]}"
+            return f"the name of the {what} says {found[0]}"
     degrees = view.temperature_c
     if degrees is not None and degrees < COLDEST_LIVING_C:
         return f"water and NAA lie as far apart as at {degrees:.0f} degrees Celsius: not a living person"
