@@ -33,6 +33,7 @@ __all__ = [
     "read_folder",
     "read_instance",
     "read_series",
+    "series_of",
 ]
 
 

@@ -23,6 +23,7 @@ from service.assign import REPORT_COST
 from service.child import Task
 from service.conduct import JOB_COMMAND
 from service.engine import Engine
+from service.headers import hand_over
 from service.order import (
     FIGURES_FOLDER,
     REPORT,
@@ -51,7 +52,7 @@ STATES = {
 Tell = Callable[[str, float, str], None]  # analysis, fraction, what it does
 
 
-class CannotAnalyse(Exception):
+class CannotAnalyse(Exception):  # noqa: N818  the exceptions of this house name a state, not a class of error
     """There is nothing to do or nowhere to write; the text is a sentence."""
 
 
@@ -126,11 +127,11 @@ class _Runner:
             work = Path(temporary)
             orders = {job.analysis.name: _order(study_uid, job, files, digests, work) for job in plan.runnable}
             costs = {job.analysis.name: job.analysis.cost for job in plan.runnable}
-            outcomes = self._run(orders, costs, work)
+            outcomes = self._run(orders, costs, work, series)
             runs = tuple(_ended(job, outcomes.get(job.analysis.name), orders) for job in plan.jobs)
             if not all(job.reason == TWO_PATIENTS for job in plan.jobs):
                 report = _report_order(study_uid, runs, files, digests, work)
-                outcomes |= self._run({REPORT: report}, {REPORT: REPORT_COST}, work)
+                outcomes |= self._run({REPORT: report}, {REPORT: REPORT_COST}, work, series)
                 orders[REPORT] = report
             _collect_files(orders, outcomes, out)
             write_json(
@@ -142,11 +143,14 @@ class _Runner:
             write_json(out / "results.json", results_json(study_uid, headers, finished))
         return Analysed(study_uid, out, runs, outcomes)
 
-    def _run(self, orders: Mapping[str, Order], costs: Mapping[str, Cost], work: Path) -> dict[str, Outcome]:
+    def _run(
+        self, orders: Mapping[str, Order], costs: Mapping[str, Cost], work: Path, series: Sequence[SeriesHeader]
+    ) -> dict[str, Outcome]:
         scratches = {name: work / "jobs" / name for name in orders}
         for name, order in orders.items():
             scratches[name].mkdir(parents=True)
             order.write(scratches[name] / child.ORDER_FILE)
+            hand_over(scratches[name], (one for one in series if one.first.series_uid in order.series))
             cost = costs[name]
             self.engine.submit(
                 Task(name, JOB_COMMAND, str(scratches[name]), cost.threads, cost.memory_mb, cost.time_limit_s)

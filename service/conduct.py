@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from analyses.contract import Analysis, Body, RoleKind
 from analyses.registry import ANALYSES
 from dicom_io.header import SeriesHeader, Unreadable
-from service import child, jobs, settle
+from service import child, headers, jobs, settle
 from service.assign import Assigner, Held
 from service.child import Task
 from service.config import Config
@@ -31,7 +31,7 @@ from service.ledger import Ledger, Row, series, studies
 from service.ledger import jobs as job_rows
 from service.order import OUTCOME_FILE, REPORT, Ending, Outcome
 from service.plan import Candidate
-from service.routing import TWO_PATIENTS, examine, plan_study, read_readable, rules_of
+from service.routing import TWO_PATIENTS, examine, plan_study, rules_of
 from service.spool import Spool
 from service.states import Event, JobState, Kind, NotAllowed, SeriesState, StudyState
 
@@ -124,14 +124,14 @@ class Conductor:
 
     def _examine(self, held: Held) -> tuple[tuple[Candidate, ...], dict[str, str]]:
         """Candidates of the study, and why the other series could not be read."""
-        headers: list[SeriesHeader] = []
+        read: list[SeriesHeader] = []
         unreadable: dict[str, str] = {}
         for series_uid, rows in held.items():
             try:
-                headers.append(read_readable([self.spool.path / row["path"] for row in rows])[0])
+                read.append(headers.read_series(self.spool.path / row["path"] for row in rows)[0])
             except Unreadable as reason:
                 unreadable[series_uid] = f"cannot be read: {reason}"
-        return examine(headers, rules_of(self.assigner.rules)), unreadable
+        return examine(read, rules_of(self.assigner.rules)), unreadable
 
     def _classified(
         self,
@@ -211,6 +211,7 @@ class Conductor:
         order, cost = self.assigner.order(job), self.assigner.cost(job)
         scratch = self._scratch(job)
         order.write(scratch / child.ORDER_FILE)
+        headers.hand_over(scratch, headers.take_over(scratch, order.series).values())
         self.engine.submit(
             Task(order.job_id, self.command, str(scratch), cost.threads, cost.memory_mb, cost.time_limit_s)
         )

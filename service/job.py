@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from PIL import Image
+from pydicom.uid import UID
 
 from analyses.contract import (
     Analysis,
@@ -34,10 +34,12 @@ from analyses.contract import (
 from dicom_io import check, convert, facts
 from dicom_io.classify import classify
 from dicom_io.header import SeriesHeader
+from dicom_io.part10 import read_file_head, scan_uids
 from dicom_io.results import findings_json, maps, report
-from dicom_io.results.run import AnalysisRun, Maker, RunState, object_kind
+from dicom_io.results.run import KIND_OF_CLASS, AnalysisRun, Maker, RunState
 from service import child
 from service.fault import place
+from service.headers import take_over
 from service.order import (
     FIGURES_FOLDER,
     FINDINGS_FILE,
@@ -48,7 +50,7 @@ from service.order import (
     Outcome,
     ResultObject,
 )
-from service.routing import read_readable, rules_of
+from service.routing import rules_of
 from service.runs import run_of
 
 TRACEBACK_FILE = "traceback.txt"
@@ -90,7 +92,7 @@ def _do(order: Order, scratch: Path, analyses: Mapping[str, Analysis] | None) ->
     try:
         try:
             if order.analysis == REPORT:
-                outcome = _report(order, part)
+                outcome = _report(order, part, scratch)
             else:
                 outcome = _analysis(order, part, scratch, _find(order.analysis, analyses))
         except Unsuitable as reason:
@@ -114,7 +116,7 @@ def _find(name: str, analyses: Mapping[str, Analysis] | None) -> Analysis:
 
 def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Outcome:
     tell = _progress(scratch)
-    headers = _headers(order)
+    headers = take_over(scratch, order.series)
     rules = rules_of(order.rules)
     with tempfile.TemporaryDirectory() as temporary:
         volumes: dict[str, Volume] = {}
@@ -144,8 +146,8 @@ def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Ou
     return replace(Outcome.of(order, Ending.DONE, ""), objects=_objects(paths, part), figures=figures)
 
 
-def _report(order: Order, part: Path) -> Outcome:
-    headers = _headers(order)
+def _report(order: Order, part: Path, scratch: Path) -> Outcome:
+    headers = take_over(scratch, order.series)
     rules = rules_of(order.rules)
     series = [(header, classify(header, rules)) for header in headers.values()]
     runs = [run_of(run, headers) for run in order.runs]
@@ -153,10 +155,6 @@ def _report(order: Order, part: Path) -> Outcome:
     paths = report.write_report(series, runs, maker_of(order), part, predecessor)
     _check(paths, tuple(headers.values()), lambda _: None)
     return replace(Outcome.of(order, Ending.DONE, ""), objects=_objects(paths, part))
-
-
-def _headers(order: Order) -> dict[str, SeriesHeader]:
-    return {uid: read_readable(map(Path, paths))[0] for uid, paths in sorted(order.series.items())}
 
 
 def maker_of(order: Order) -> Maker:
@@ -188,10 +186,19 @@ def _write_figures(figures: Sequence[Figure], part: Path) -> tuple[tuple[str, st
 def _objects(paths: Sequence[Path], part: Path) -> tuple[ResultObject, ...]:
     found = []
     for path in sorted(paths):
-        header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID"])
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        uids = (str(header.SOPInstanceUID), str(header.SOPClassUID), str(header.SeriesInstanceUID))
-        found.append(ResultObject(*uids, str(object_kind(path)), str(path.relative_to(part)), sha256))
+        content = path.read_bytes()
+        head = read_file_head(content)
+        uids = scan_uids(memoryview(content)[head.data_set_at :], head.transfer_syntax_uid)
+        found.append(
+            ResultObject(
+                uids.sop_instance_uid,
+                uids.sop_class_uid,
+                uids.series_uid,
+                str(KIND_OF_CLASS[UID(uids.sop_class_uid)]),
+                str(path.relative_to(part)),
+                hashlib.sha256(content).hexdigest(),
+            )
+        )
     return tuple(found)
 
 

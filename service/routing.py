@@ -14,7 +14,7 @@ from typing import Any
 from analyses.contract import Analysis
 from dicom_io import facts
 from dicom_io.classify import SiteRule, classify
-from dicom_io.header import SeriesHeader, Unreadable, read_instance, read_series
+from dicom_io.header import SeriesHeader
 from dicom_io.part10 import Undecodable, read_file_head
 from service.plan import Candidate, Plan, plan, refuse_all
 
@@ -26,28 +26,6 @@ def rules_of(table: Iterable[Mapping[str, str]]) -> tuple[SiteRule, ...]:
     """Return the site's table of roles as the classifier takes it."""
     known = {field.name for field in fields(SiteRule)}
     return tuple(SiteRule(**{key: value for key, value in row.items() if key in known}) for row in table)
-
-
-def read_readable(paths: Iterable[Path]) -> tuple[SeriesHeader, tuple[tuple[Path, str], ...]]:
-    """Read the instances of one series, and list those that cannot be read with the reason.
-
-    Raises `Unreadable` when none can.
-    """
-    paths = list(paths)
-    try:
-        return read_series(paths), ()
-    except Unreadable:
-        pass
-    good, bad = [], []
-    for path in paths:
-        try:
-            read_instance(path)
-            good.append(path)
-        except Unreadable as reason:
-            bad.append((path, str(reason)))
-    if not good:
-        raise Unreadable(bad[0][1] if bad else "the series has no files")
-    return read_series(good), tuple(bad)
 
 
 def examine(series: Iterable[SeriesHeader], rules: Sequence[SiteRule] = ()) -> tuple[Candidate, ...]:
