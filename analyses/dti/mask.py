@@ -29,7 +29,9 @@ def otsu(values: npt.NDArray[np.floating]) -> float:
     sums = np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(centres[int(np.nanargmax(between))])
+    between = np.nan_to_num(between)
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))  # a gap between the classes is a plateau: its middle
+    return float(centres[best].mean())
 
 
 def ball(radius_mm: float, voxel_mm: tuple[float, float, float]) -> Mask:
