@@ -16,7 +16,7 @@ def write_maps(run: AnalysisRun, maker: Maker, folder: Path) -> tuple[Path, ...]
     Nothing to write is no error. ValueError for a map that no image can carry (no finite value, sheared axes, a scale
     that does not fit); `Unsuitable` when the sources belong to more than one patient or study.
     """
-    same_patient_and_study(run.sources)
+    same_patient_and_study(run.series.values())
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for placed in place(run, maker):

@@ -94,7 +94,9 @@ def _real_world(placed: PlacedMap) -> Dataset:
     quantity = placed.quantity
     item = Dataset()
     item.LUTLabel, item.LUTExplanation = quantity.name[:16], quantity.meaning[:64]
-    item.DoubleFloatRealWorldValueFirstValueMapped, item.DoubleFloatRealWorldValueLastValueMapped = placed.mapped
+    # of all pixels, the zeros outside the mask too: highdicom refuses an image with a pixel outside the mapped range
+    item.DoubleFloatRealWorldValueFirstValueMapped = float(placed.planes.min())
+    item.DoubleFloatRealWorldValueLastValueMapped = float(placed.planes.max())
     item.RealWorldValueSlope, item.RealWorldValueIntercept = 1.0, 0.0
     item.MeasurementUnitsCodeSequence = [codes.unit(quantity.unit)]
     item.QuantityDefinitionSequence = [codes.quantity_definition(quantity)]

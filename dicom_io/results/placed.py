@@ -22,13 +22,12 @@ from dicom_io.results.sources import SourceReferences, orientation, source_refer
 class PlacedMap:
     """A map of a run on its planes.
 
-    planes: (frame, row, column) float32, finite, 0 outside the mask. mapped: smallest and largest value inside it.
+    planes: (frame, row, column) float32, finite, 0 outside the mask.
     number: of the map among all (technique + index), the end of its series numbers.
     """
 
     quantity: Quantity
     planes: npt.NDArray[np.float32]
-    mapped: tuple[float, float]
     window: tuple[float, float]
     grid: Grid
     source: Dataset
@@ -68,8 +67,7 @@ def place(run: AnalysisRun, maker: Maker) -> tuple[PlacedMap, ...]:
         placed.append(
             PlacedMap(
                 quantity=image.quantity,
-                planes=_without_gaps(grid.planes(np.asarray(image.data, np.float32))),
-                mapped=_range(image),
+                planes=grid.planes(_finite(image)),
                 window=image.display_range,
                 grid=grid,
                 source=source_attributes(middle(series)),
@@ -90,14 +88,11 @@ def _shape(image: MapImage) -> tuple[int, int, int]:
     return image.data.shape[0], image.data.shape[1], image.data.shape[2]
 
 
-def _range(image: MapImage) -> tuple[float, float]:
-    inside = image.data[~np.isnan(image.data)]
-    if inside.size == 0 or not np.all(np.isfinite(inside)):
-        what = "no value" if inside.size == 0 else "infinite values"
+def _finite(image: MapImage) -> npt.NDArray[np.float32]:
+    """The map with 0 for NaN: float pixels have no pad value that readers agree on, and NaN breaks their windows."""
+    data = np.asarray(image.data, np.float32)
+    outside = np.isnan(data)
+    if outside.all() or np.isinf(data).any():
+        what = "no value" if outside.all() else "infinite values"
         raise ValueError(f"the {image.quantity.name} map has {what}")
-    return float(inside.min()), float(inside.max())
-
-
-def _without_gaps(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Float pixels have no pad value that readers agree on, and NaN breaks windows and statistics of many of them
-    return np.nan_to_num(planes, copy=False, nan=0.0)
+    return np.where(outside, np.float32(0), data)
