@@ -1,6 +1,6 @@
 """A small box with four corner blocks of different value: which corner comes back where tells every flip and swap.
 
-Written as DWI or T1 in any slab; the truth is a list of (RAS position, value) that a conversion, a map or a result must show there.
+Written as DWI or T1 in any slab, or given as a map; the truth is a list of (RAS position, value) that must come back.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from analyses.contract import MapImage
+from analyses.quantities import FA, Quantity
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
 from phantom.patient import DWI_SEQUENCE, T1_SEQUENCE
@@ -66,7 +68,7 @@ class Markers:
 def box() -> npt.NDArray[np.uint16]:
     """The box (x, y, z): blocks on a background that rises along x, y and z at different rates."""
     x, y, z = np.indices(SHAPE)
-    data = (BACKGROUND + 3 * x + 5 * y + 7 * z).astype(np.uint16)
+    data = np.asarray(BACKGROUND + 3 * x + 5 * y + 7 * z, np.uint16)
     for first, size, value in BLOCKS:
         data[tuple(slice(f, f + s) for f, s in zip(first, size, strict=True))] = value
     return data
@@ -108,3 +110,9 @@ def write_dwi(folder: Path, where: Slab, b: float = 1000.0) -> Markers:
     for _ in philips.write(folder, data, where, DWI_SEQUENCE, identity, shells, g_lps):
         pass
     return Markers(folder, where, data, shells, g_lps, spots(where, data))
+
+
+def map_image(markers: Markers, quantity: Quantity = FA, need: str = "dwi") -> MapImage:
+    """The first volume as a map on the series' grid, 0...1; a spot's value there is `values[0] / MAXIMUM_STORED`."""
+    data = np.asarray(markers.data[..., 0] / philips.MAXIMUM_STORED, np.float32)
+    return MapImage(quantity, data, markers.slab.affine, need, (0.0, 1.0))

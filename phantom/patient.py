@@ -85,6 +85,7 @@ T1_SEQUENCE = philips.Sequence(
 )
 
 Progress = Callable[[int, int], None]
+Triple = tuple[float, float, float]
 
 
 def _silent(done: int, total: int) -> None:  # noqa: ARG001
@@ -113,20 +114,22 @@ class Patient:
         tensor = fibres.white_matter_tensor(disease.extra_radial())
         return cls(head, tensor, (pitch, roll, yaw), streams[2], streams[3], maps.digest)
 
+    def dwi_slab(self, voxel_mm: float) -> Slab:
+        """Axial slices over the whole brain."""
+        return self._slab(Plane.AXIAL, DWI_FIELD_MM, DWI_CENTRE_MM, voxel_mm)
 
-def _shape(field_mm: tuple[float, float, float], voxel_mm: float) -> tuple[int, int, int]:
-    columns, rows, slices = (2 * round(edge / voxel_mm / 2) for edge in field_mm)
-    return columns, rows, slices
+    def t1_slab(self, voxel_mm: float) -> Slab:
+        """Sagittal slices over the whole head."""
+        return self._slab(Plane.SAGITTAL, T1_FIELD_MM, T1_CENTRE_MM, voxel_mm)
 
-
-def _slab(
-    patient: Patient, plane: Plane, field: tuple[float, float, float], centre: tuple[float, float, float], voxel: float
-) -> Slab:
-    """A slab angled with the head's pitch, as a technologist plans it."""
-    x, y, z = patient.head.centre_ras + patient.head.placement @ np.array(centre)
-    # The tilt is in LPS: a turn about x there runs the other way than in RAS.
-    tilt = (-patient.tilt_deg[0], 0.0, 0.0)
-    return Slab.around((float(x), float(y), float(z)), _shape(field, voxel), (voxel,) * 3, plane, tilt)
+    def _slab(self, plane: Plane, field_mm: Triple, centre_mm: Triple, voxel_mm: float) -> Slab:
+        """A slab angled with the head's pitch, as a technologist plans it; even counts of voxels."""
+        x, y, z = self.head.centre_ras + self.head.placement @ np.array(centre_mm)
+        columns, rows, slices = (2 * round(edge / voxel_mm / 2) for edge in field_mm)
+        # The tilt is in LPS: a turn about x there runs the other way than in RAS.
+        tilt = (-self.tilt_deg[0], 0.0, 0.0)
+        centre = (float(x), float(y), float(z))
+        return Slab.around(centre, (columns, rows, slices), (voxel_mm,) * 3, plane, tilt)
 
 
 def _stored(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint16]:
@@ -232,8 +235,7 @@ def make(
         "unweighted": protocol.unweighted,
     }
     identity = Identity(repr(sorted(parameters.items())), seed)
-    t1_slab = _slab(patient, Plane.SAGITTAL, T1_FIELD_MM, T1_CENTRE_MM, max(1.0, resolution_mm / 2))
-    slab = _slab(patient, Plane.AXIAL, DWI_FIELD_MM, DWI_CENTRE_MM, resolution_mm)
+    t1_slab, slab = patient.t1_slab(max(1.0, resolution_mm / 2)), patient.dwi_slab(resolution_mm)
     b, gradients_lps = dwi.table(protocol)
     total = t1_slab.shape[2] + slab.shape[2] * len(b)
     counted = 0

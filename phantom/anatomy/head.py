@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -191,11 +192,13 @@ class Head:
         yield Layer(Tissue.LESION, _covered(lesion.distance(at), edge) * solid)
 
 
+@lru_cache(maxsize=1)
 def _brain_distance(template: Template) -> Fraction:
     """Signed distance to the brain's surface on a padded grid of `SHELL_GRID_MM`, mm."""
     step = int(SHELL_GRID_MM)
     pad = int(SHELL_PAD_MM / SHELL_GRID_MM)
-    solid = (template.grey + template.white)[::step, ::step, ::step] > BRAIN_SHARE
+    grey, white = (part[::step, ::step, ::step] for part in (template.grey, template.white))
+    solid = grey + white > BRAIN_SHARE
     brain = np.pad(ndimage.binary_fill_holes(ndimage.binary_opening(solid)), pad)
     outside = ndimage.distance_transform_edt(~brain) - ndimage.distance_transform_edt(brain)
     half_voxel = 0.5 * np.sign(outside)
