@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from dicom_io.header import SeriesHeader, read_series
@@ -78,7 +79,8 @@ def write(path: Path, ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> Path
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     meta.TransferSyntaxUID = syntax
-    FileDataset(str(path), ds, file_meta=meta, preamble=b"\0" * 128).save_as(path, enforce_file_format=True)
+    ds.file_meta = meta
+    dcmwrite(path, ds, enforce_file_format=True)
     return path
 
 

@@ -49,7 +49,8 @@ def role_of(folder: Path, datasets: list[made.Dataset]) -> Role:
                 "PixelSpacing": [1.6, 1.6], "SliceThickness": 1.6}, RoleKind.LOCALIZER),  # AutoAlign scout
         (GRE | {"SequenceVariant": ["SP", "MTC"], "RepetitionTime": 35, "EchoTime": 4, "FlipAngle": 9}, RoleKind.MT_ON),
         (GRE | {"SequenceVariant": ["SP", "MTC"], "ScanOptions": "FC", "RepetitionTime": 22, "EchoTime": 4,
-                "FlipAngle": 18, "MRAcquisitionType": "3D", "PixelSpacing": [0.5, 0.5], "Rows": 512}, RoleKind.UNKNOWN),  # TOF
+                "FlipAngle": 18, "MRAcquisitionType": "3D", "PixelSpacing": [0.5, 0.5], "Rows": 512},
+         RoleKind.UNKNOWN),  # TOF
         (GRE | {"SequenceVariant": "SS", "RepetitionTime": 5, "EchoTime": 2.5, "FlipAngle": 60}, RoleKind.UNKNOWN),
     ],
 )  # fmt: skip
