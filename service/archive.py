@@ -31,6 +31,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
+from service.peer import send_at_once
+
 LOOPBACK = "127.0.0.1"
 MAXIMUM_PDU = 131072  # fewer and larger fragments: half the CPU of pynetdicom's 16 382
 # vendors' own storage classes that scanners send beside MR; the standard ones come from pynetdicom
@@ -68,6 +70,11 @@ ATTRIBUTES_TO = {
     for number, level in enumerate(LEVELS)
 }
 INDEXED = ATTRIBUTES_TO["IMAGE"]
+COUNTS = {
+    *("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"),
+    "ModalitiesInStudy",
+}
+Header = dict[str, str]  # keyword -> value as text
 
 
 class Archive:
@@ -80,7 +87,7 @@ class Archive:
         self.host = host
         self._port = port
         self._lock = threading.Lock()
-        self._index: dict[str, Dataset] = {}
+        self._index: dict[str, Header] = {}
         self._ae = AE(ae_title=ae_title)
         self._ae.maximum_pdu_size = MAXIMUM_PDU
         self._ae.require_called_aet = True
@@ -113,11 +120,12 @@ class Archive:
         """Index the folder and listen, in a thread; OSError when the port is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            self._index = {str(header.SOPInstanceUID): header for header in _headers(self.folder)}
+            self._index = {header["SOPInstanceUID"]: header for header in _headers(self.folder)}
         handlers: list[evt.EventHandlerType] = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_C_GET, self._get),
+            (evt.EVT_CONN_OPEN, send_at_once),
         ]
         address = (self.host, self._port)
         self._server = cast(
@@ -135,11 +143,8 @@ class Archive:
         """Files of the archive, sorted."""
         return tuple(sorted(self.folder.glob("*/*/*.dcm")))
 
-    def _path(self, header: Dataset) -> Path:
-        uids = (str(header.StudyInstanceUID), str(header.SeriesInstanceUID), str(header.SOPInstanceUID))
-        if not all(UID_FORM.fullmatch(uid) for uid in uids):
-            raise ValueError("a UID of the data set is none")
-        study, series, instance = uids
+    def _path(self, header: Header) -> Path:
+        study, series, instance = (header[key] for key in KEYS.values())
         return self.folder / study / series / f"{instance}.dcm"
 
     def _store(self, event: Event) -> int:
@@ -148,15 +153,15 @@ class Archive:
             return DOES_NOT_MATCH
         try:
             header = _header(data_set)
-            path = self._path(header)
-        except (AttributeError, ValueError):
+        except ValueError:
             return UNABLE_TO_PROCESS
+        path = self._path(header)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(event.encoded_dataset())
         part.replace(path)
         with self._lock:
-            self._index[str(header.SOPInstanceUID)] = header
+            self._index[header["SOPInstanceUID"]] = header
         return SUCCESS
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
@@ -176,9 +181,9 @@ class Archive:
             answer.SpecificCharacterSet = "ISO_IR 192"
             for keyword in ATTRIBUTES_TO[level]:
                 if keyword in asked or keyword in KEYS.values():
-                    value = header.get(keyword, "")
-                    setattr(answer, keyword, str(value) if keyword == "PatientName" else value)
-            self._count(answer, header, asked)
+                    setattr(answer, keyword, header.get(keyword, ""))
+            if asked & COUNTS:
+                self._count(answer, header, asked)
             yield PENDING, answer
 
     def _get(self, event: Event) -> Iterator[int | tuple[int, Dataset | None]]:
@@ -189,9 +194,9 @@ class Archive:
             yield DOES_NOT_MATCH, None
             return
         key = KEYS[level]
-        wanted = {str(header.get(key)) for header in answers}
+        wanted = {header[key] for header in answers}
         with self._lock:
-            found = [header for header in self._index.values() if str(header.get(key)) in wanted]
+            found = [header for header in self._index.values() if header[key] in wanted]
         yield len(found)
         for header in found:
             if event.is_cancelled:
@@ -199,49 +204,44 @@ class Archive:
                 return
             yield PENDING, dcmread(self._path(header))
 
-    def _matching(self, identifier: Dataset) -> tuple[str, list[Dataset]]:
+    def _matching(self, identifier: Dataset) -> tuple[str, list[Header]]:
         """Level of a query, and one header for each study, series or image that matches; ValueError when it is none."""
         level = str(identifier.get("QueryRetrieveLevel", "")).strip()
         if level not in KEYS:
             raise ValueError(f"level {level!r}")
-        asked = [element for element in identifier if element.keyword in ATTRIBUTES_TO[level]]
+        asked = [(one.keyword, _values(one.value)) for one in identifier if one.keyword in ATTRIBUTES_TO[level]]
         with self._lock:
             headers = list(self._index.values())
-        found: dict[str, Dataset] = {}
+        found: dict[str, Header] = {}
         for header in headers:
-            if all(_matches(_values(element.value), str(header.get(element.keyword, ""))) for element in asked):
-                found.setdefault(str(header.get(KEYS[level])), header)
+            if all(_matches(values, header.get(keyword, "")) for keyword, values in asked):
+                found.setdefault(header[KEYS[level]], header)
         return level, list(found.values())
 
-    def _count(self, answer: Dataset, header: Dataset, asked: set[str]) -> None:
+    def _count(self, answer: Dataset, header: Header, asked: set[str]) -> None:
         """Add the counts that a query asked for (PS3.4 C.3.4)."""
         with self._lock:
-            of_study = [row for row in self._index.values() if row.StudyInstanceUID == header.StudyInstanceUID]
+            of_study = [row for row in self._index.values() if row["StudyInstanceUID"] == header["StudyInstanceUID"]]
+        of_series = [row for row in of_study if row["SeriesInstanceUID"] == header["SeriesInstanceUID"]]
         counts = {
-            "NumberOfStudyRelatedSeries": len({row.SeriesInstanceUID for row in of_study}),
+            "NumberOfStudyRelatedSeries": len({row["SeriesInstanceUID"] for row in of_study}),
             "NumberOfStudyRelatedInstances": len(of_study),
-            "NumberOfSeriesRelatedInstances": sum(
-                row.SeriesInstanceUID == header.SeriesInstanceUID for row in of_study
-            ),
+            "NumberOfSeriesRelatedInstances": len(of_series),
+            "ModalitiesInStudy": sorted({row.get("Modality", "") for row in of_study}),
         }
-        for keyword in asked & counts.keys():
+        for keyword in asked & COUNTS:
             setattr(answer, keyword, counts[keyword])
-        if "ModalitiesInStudy" in asked:
-            answer.ModalitiesInStudy = sorted({str(row.get("Modality", "")) for row in of_study})
 
 
-def _header(data_set: Dataset) -> Dataset:
-    header = Dataset()
-    for keyword in INDEXED:
-        if keyword in data_set:
-            setattr(header, keyword, data_set[keyword].value)
+def _header(data_set: Dataset) -> Header:
+    header = {keyword: str(data_set[keyword].value or "") for keyword in INDEXED if keyword in data_set}
     for keyword in KEYS.values():
-        if keyword not in header:
-            raise ValueError(f"no {keyword}")
+        if not UID_FORM.fullmatch(header.get(keyword, "")):
+            raise ValueError(f"{keyword} is not a UID")
     return header
 
 
-def _headers(folder: Path) -> Iterator[Dataset]:
+def _headers(folder: Path) -> Iterator[Header]:
     for path in folder.rglob("*.dcm"):
         with contextlib.suppress(InvalidDicomError, ValueError):  # a stranger in the folder is not ours to serve
             yield _header(dcmread(path, specific_tags=list(INDEXED), stop_before_pixels=True))

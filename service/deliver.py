@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from service import tables
 from service.config import Config, Destination
 from service.ledger import Ledger, Row
 from service.peer import Answer, Broken, Down, NoQuery, Parcel, Peer, Verdict
-from service.states import DeliveryState, Event, Kind
+from service.states import DeliveryState, Event, Kind, NotAllowed
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ class Courier:
 
     def _send_study(self, rows: Sequence[Row]) -> bool:
         """Send the objects of one study; False when the round ends here (destination down, or stopped)."""
-        moving = deque(row for row in rows if self._start(row))
+        moving = self._start(rows)
         while moving:
             try:
                 self._send(moving)
@@ -173,9 +174,16 @@ class Courier:
             self._ledger.try_move(Kind.DELIVERY, row["id"], Event.REPLAYED, INTERRUPTED, next_try_at=0.0)
         return not moving
 
-    def _start(self, row: Row) -> bool:
-        # somebody else may have withdrawn it since it was read
-        return self._ledger.try_move(Kind.DELIVERY, row["id"], Event.STARTED, attempts=row["attempts"] + 1)
+    def _start(self, rows: Iterable[Row]) -> deque[Row]:
+        """Mark as being sent, and return, what nobody has withdrawn since it was read."""
+        started: deque[Row] = deque()
+        with self._ledger.transaction() as connection:
+            for row in rows:
+                attempts = row["attempts"] + 1
+                with suppress(NotAllowed):
+                    self._ledger.move(Kind.DELIVERY, row["id"], Event.STARTED, connection=connection, attempts=attempts)
+                    started.append(row)
+        return started
 
     def _send(self, moving: deque[Row]) -> None:
         """Send over one association, taking each object from `moving` as its fate is known."""
@@ -240,10 +248,20 @@ class Courier:
                     self._ledger.move(Kind.DELIVERY, row["id"], Event.PEER_DOWN, reason, next_try_at=next_try_at)
             return
         self._failures = 0
+        now = time.time()
+        with self._ledger.transaction() as connection:
+            for row in rows:
+                if row["sop_instance_uid"] in held:
+                    self._ledger.move(
+                        Kind.DELIVERY,
+                        row["id"],
+                        Event.FOUND,
+                        connection=connection,
+                        confirmed_at=now,
+                        next_try_at=NEVER,
+                    )
         for row in rows:
-            if row["sop_instance_uid"] in held:
-                self._ledger.move(Kind.DELIVERY, row["id"], Event.FOUND, confirmed_at=time.time(), next_try_at=NEVER)
-            else:
+            if row["sop_instance_uid"] not in held:
                 self._not_found(row)
 
     def _sought(self) -> list[Row]:

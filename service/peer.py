@@ -157,10 +157,7 @@ class Peer:
 
         def opened(event: Event) -> None:
             connected.set()
-            wire = event.assoc.dul.socket
-            if wire is not None and wire.socket is not None:
-                # without it Nagle's algorithm waits 40 ms for the delayed acknowledgement of every small PDU
-                wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            send_at_once(event)
 
         destination = self._destination
         try:
@@ -210,6 +207,13 @@ class Peer:
                 yield str(answer.get("SOPInstanceUID", ""))
             elif status.Status != SUCCESS:
                 raise NoQuery(f"{self._place} answers queries with {_status_text(status)}")
+
+
+def send_at_once(event: Event) -> None:
+    """Handle a new connection: without TCP_NODELAY small PDUs wait 40 ms for the peer's delayed acknowledgement."""
+    wire = event.assoc.dul.socket
+    if wire is not None and wire.socket is not None:
+        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Storing:
