@@ -1,13 +1,14 @@
-"""`betz demo`: a study goes over DICOM to Betz, results come back over DICOM to an archive; no root, nothing to install.
+"""`betz demo`: a study goes over DICOM to Betz, its results come back to an archive; no root, nothing to install.
 
-Starts an embedded archive and `betz serve` on free loopback ports, sends the digital patient (or a real study), waits until every
-result was found again in the archive, opens them there, and prints the measurements beside the truth.
+Starts an embedded archive and `betz serve` on free loopback ports, sends the digital patient (or a real study), waits
+until every result was found again in the archive, opens them there, and prints the measurements beside the truth.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import shutil
 import socket
 import subprocess
@@ -18,22 +19,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import highdicom
 import pydicom
+import sqlalchemy as sa
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from dicom_io.header import SeriesHeader, read_folder
 from phantom import patient
+from service import tables
 from service.archive import Archive
+from service.config import load
+from service.ledger import Ledger
 
 ASSOCIATIONS = 4
 QUIET_S = 3  # nothing else sends to the demo, so a short silence is proof enough
 PATIENCE_S = 900
-MATCH_DIGITS = 4
+LOOK_EVERY_S = 0.3
 
 
 class DemoError(Exception):
@@ -72,7 +77,7 @@ def demo(study: Path | None, folder: Path) -> None:
         with serving(config, folder / "betz.log", status_port):
             click.echo(f"Betz listens; its status page: http://127.0.0.1:{status_port}/")
             send(series, receive_port)
-            wait(status_port)
+            wait(config)
     finally:
         archive.stop()
     report(folder, truth)
@@ -118,7 +123,9 @@ port = {status_port}
 def serving(config: Path, log: Path, status_port: int) -> Iterator[None]:
     """`betz serve` as a child until the block ends; its log goes to a file."""
     with log.open("w") as lines:
-        child = subprocess.Popen([sys.executable, "-m", "service.cli", "serve", "--config", str(config)], stdout=lines, stderr=lines)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", "--config", str(config)], stdout=lines, stderr=lines
+        )
         try:
             wait_until_ready(child, status_port, log)
             yield
@@ -133,7 +140,10 @@ def wait_until_ready(child: subprocess.Popen[bytes], status_port: int, log: Path
     while time.monotonic() < end:
         if child.poll() is not None:
             raise DemoError(f"betz serve ended at once; its log: {log}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{status_port}/readyz", timeout=2) as answer:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{status_port}/readyz", timeout=2) as answer,
+        ):
             if answer.status == 200:
                 return
         time.sleep(0.2)
@@ -144,14 +154,27 @@ def send(series: Sequence[SeriesHeader], port: int) -> None:
     """Send every instance over four associations at once, as a scanner does."""
     files = [instance.path for one in series for instance in one.instances]
     shares = [files[k::ASSOCIATIONS] for k in range(min(ASSOCIATIONS, len(files)))]
-    with click.progressbar(length=len(files), label=f"sending {len(files)} objects of {len(series)} series") as bar, ThreadPoolExecutor(ASSOCIATIONS) as pool:
-        for result in [pool.submit(send_share, share, port) for share in shares]:
-            bar.update(result.result())
+    with (
+        click.progressbar(length=len(files), label=f"sending {len(files)} objects of {len(series)} series") as bar,
+        ThreadPoolExecutor(ASSOCIATIONS) as pool,
+    ):
+        sent: queue.SimpleQueue[None] = queue.SimpleQueue()
+        running = [pool.submit(send_share, share, port, sent) for share in shares]
+        while not all(one.done() for one in running):
+            with contextlib.suppress(queue.Empty):
+                sent.get(timeout=LOOK_EVERY_S)
+                bar.update(1)
+        for one in running:
+            one.result()
+        bar.update(sent.qsize())
 
 
-def send_share(files: Sequence[Path], port: int) -> int:
-    """Send files over one association; the number sent. `DemoError` on anything but Success."""
-    kinds = {(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in map(pydicom.filereader.read_file_meta_info, files)}
+def send_share(files: Sequence[Path], port: int, sent: queue.SimpleQueue[None]) -> None:
+    """Send files over one association, noting each in `sent`. `DemoError` on anything but Success."""
+    kinds = {
+        (meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+        for meta in map(pydicom.filereader.read_file_meta_info, files)
+    }
     entity = AE("SCANNER")
     for sop_class, syntax in sorted(kinds):
         entity.add_requested_context(sop_class, syntax)
@@ -163,47 +186,49 @@ def send_share(files: Sequence[Path], port: int) -> int:
             status = association.send_c_store(file)
             if "Status" not in status or status.Status != 0:
                 raise DemoError(f"{file.name} was not accepted: status {status.get('Status', 'none')}")
+            sent.put(None)
     finally:
         association.release()
-    return len(files)
 
 
-def wait(status_port: int) -> None:
-    """Show what Betz says until every delivery is confirmed and every study is finished."""
+def wait(config: Path) -> None:
+    """Show how far it is until every study is finished and every result was found again in the archive."""
+    ledger = Ledger(load(config).ledger_url)
     told = ""
     end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        with urllib.request.urlopen(f"http://127.0.0.1:{status_port}/status", timeout=10) as answer:
-            status = json.load(answer)
-        line = progress_line(status)
-        if line != told:
-            click.echo(f"  {line}")
-            told = line
-        if is_done(status):
-            return
-        time.sleep(0.3)
-    raise DemoError(f"no results after {PATIENCE_S} s; the status page said: {told}")
+    try:
+        while time.monotonic() < end:
+            counts = {
+                table.name: count_states(ledger, table) for table in (tables.studies, tables.jobs, tables.deliveries)
+            }
+            line = " · ".join(f"{name}: {in_words(states)}" for name, states in counts.items())
+            if line != told:
+                click.echo(f"  {line}")
+                told = line
+            if counts["studies"].keys() == {"finished"} and counts["deliveries"].keys() == {"confirmed"}:
+                return
+            time.sleep(LOOK_EVERY_S)
+    finally:
+        ledger.close()
+    raise DemoError(f"no results after {PATIENCE_S} s; at the end: {told}")
 
 
-def progress_line(status: dict[str, Any]) -> str:
-    """Return one line of /status for a person."""
-    parts = []
-    for what in ("studies", "jobs", "deliveries"):
-        counts = {state: n for state, n in status[what].items() if n}
-        parts.append(f"{what}: " + (", ".join(f"{n} {state}" for state, n in counts.items()) or "none"))
-    return " · ".join(parts)
+def count_states(ledger: Ledger, table: sa.Table) -> dict[str, int]:
+    """Rows of a table by state."""
+    rows = ledger.all(sa.select(table.c.state, sa.func.count().label("n")).group_by(table.c.state))
+    return {row["state"]: row["n"] for row in rows}
 
 
-def is_done(status: dict[str, Any]) -> bool:
-    """All studies finished, and all deliveries confirmed."""
-    studies = {state for state, n in status["studies"].items() if n}
-    deliveries = {state for state, n in status["deliveries"].items() if n}
-    return studies == {"finished"} and deliveries == {"confirmed"}
+def in_words(states: dict[str, int]) -> str:
+    """Return '2 done, 1 running', or 'none'."""
+    return ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"
 
 
 def report(folder: Path, truth: dict[str, Any] | None) -> None:
     """Open what the archive holds and print it."""
-    results = [(path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted((folder / "archive").rglob("*.dcm"))]
+    results = [
+        (path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted((folder / "archive").rglob("*.dcm"))
+    ]
     click.echo(f"\nin the archive: {len(results)} objects")
     for (number, description, modality), n in count_series(dataset for _, dataset in results).items():
         click.echo(f"  {number:>5}  {description:<40} {modality:<4} {n:>4} object{'s' if n > 1 else ''}")
@@ -227,20 +252,32 @@ def count_series(datasets: Iterator[Dataset]) -> dict[tuple[int, str, str], int]
 
 def measurements(path: Path) -> list[Found]:
     """All numbers of the measurement groups of a TID 1500 report."""
-    document = highdicom.sr.srread(path)
+    report = cast(highdicom.sr.MeasurementReport, highdicom.sr.srread(path).content)
     found = []
-    for group in document.content.get_image_measurement_groups():
-        sites = [site.value.meaning for site in group.get_finding_sites()] if hasattr(group, "get_finding_sites") else [s.value.meaning for s in group.finding_sites]
+    for group in report.get_image_measurement_groups():
+        sites = [site.value.meaning for site in group.finding_sites]
         for measurement in group.get_measurements():
             derivation = measurement.derivation.meaning if measurement.derivation else ""
-            found.append(Found(", ".join(sites), measurement.name.meaning, derivation, float(measurement.value), measurement.unit.value))
+            found.append(
+                Found(
+                    ", ".join(sites),
+                    measurement.name.meaning,
+                    derivation,
+                    float(measurement.value),
+                    measurement.unit.value,
+                )
+            )
     return found
 
 
 def print_measurements(found: Sequence[Found], truth: dict[str, Any] | None) -> None:
     """A table; with the truth's value, difference and tolerance where the truth has that number."""
     known = {(row["site"].lower(), row["code"], row["statistic"]): row for row in (truth or {}).get("measurements", ())}
-    click.echo(f"\n{'site':<26}{'quantity':<28}{'statistic':<20}{'found':>9}" + (f"{'truth':>9}{'±':>8}" if truth else "") + "  unit")
+    click.echo(
+        f"\n{'site':<26}{'quantity':<28}{'statistic':<20}{'found':>9}"
+        + (f"{'truth':>9}{'±':>8}" if truth else "")
+        + "  unit"
+    )
     for one in found:
         line = f"{one.site:<26}{one.quantity:<28}{one.statistic:<20}{one.value:>9.4g}"
         row = known.get((one.site.lower(), one.quantity, one.statistic.lower()))
