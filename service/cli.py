@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from service.config import Config
+    from service.ledger import Ledger
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 CONFIG = click.option(
@@ -129,12 +131,11 @@ def jobs(config_path: Path, dead: bool) -> None:
     """List the newest jobs with their state and reason."""
     import sqlalchemy as sa
 
-    from service.ledger import Ledger
     from service.ledger import jobs as table
     from service.states import JobState
 
     query = sa.select(table).order_by(table.c.created_at.desc()).limit(JOBS_SHOWN)
-    ledger = Ledger(_load(config_path).ledger_url)
+    ledger = _ledger(_load(config_path))
     found = ledger.all(query.where(table.c.state == JobState.DEAD) if dead else query)
     ledger.close()
     for job in found:
@@ -151,11 +152,10 @@ def jobs(config_path: Path, dead: bool) -> None:
 def replay(job_id: str, config_path: Path) -> None:
     """Let a job that ended (dead, unsuitable, done) run again."""
     from service import jobs as job_rows
-    from service.ledger import Ledger
     from service.states import NotAllowed
 
     config = _load(config_path)
-    ledger = Ledger(config.ledger_url)
+    ledger = _ledger(config)
     try:
         job_rows.replay(ledger, config.spool.path, job_id)
     except KeyError:
@@ -173,13 +173,12 @@ def replay(job_id: str, config_path: Path) -> None:
 def resend(destination: str, config_path: Path) -> None:
     """Send again what a destination refused, after it was made to accept it."""
     from service import deliver
-    from service.ledger import Ledger
 
     config = _load(config_path)
     names = [one.name for one in config.deliver.destinations]
     if destination not in names:
         raise Fault(f"there is no destination {destination}; the configuration has {', '.join(names) or 'none'}")
-    ledger = Ledger(config.ledger_url)
+    ledger = _ledger(config)
     number = deliver.resend(ledger, destination)
     ledger.close()
     click.echo(f"{number} object{'' if number == 1 else 's'} will be sent to {destination} again")
@@ -192,6 +191,19 @@ def _load(path: Path) -> Config:
         return load(path)
     except ConfigError as faults:
         raise Fault(str(faults)) from None
+
+
+def _ledger(config: Config) -> Ledger:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.ledger import Ledger
+
+    try:
+        return Ledger(config.ledger_url)
+    except ValueError as reason:
+        raise Fault(str(reason)) from None
+    except SQLAlchemyError as error:
+        raise Fault(f"the ledger cannot be opened ({type(error).__name__}): betz doctor says more") from None
 
 
 def _rebuild(config: Config) -> int:
@@ -207,7 +219,7 @@ class _Progress:
     WIDTH = 30
 
     def __init__(self) -> None:
-        self._watched = click.get_text_stream("stderr").isatty()
+        self._watched = sys.stderr.isatty()
         self._last: dict[str, str] = {}
 
     def __call__(self, analysis: str, fraction: float, sentence: str) -> None:

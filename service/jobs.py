@@ -16,10 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.config import Config, Destination
-from service.ledger import Ledger, Row, deliveries, jobs, results
+from service.ledger import Ledger, Row, deliveries, jobs, results, studies
 from service.order import Outcome
 from service.spool import safe_name
-from service.states import DeliveryState, Event, JobState, Kind, NotAllowed
+from service.states import DeliveryState, Event, JobState, Kind, NotAllowed, StudyState
 
 ATTEMPTS = 3
 RETRY_AFTER_S = 10.0  # times the attempts so far
@@ -180,8 +180,13 @@ def replay(ledger: Ledger, spool: Path, job_id: str) -> None:
     if job["state"] not in ENDED or not job["folder"]:
         raise NotAllowed(f"{job_id} is {job['state']}: only a job that ended can be replayed")
     shutil.rmtree(spool / job["folder"], ignore_errors=True)  # else its old outcome would be found again
-    ledger.move(Kind.JOB, job_id, Event.REPLAYED, "replayed by hand", attempts=0, next_try_at=0.0)
-    ledger.try_move(Kind.STUDY, job["study_uid"], Event.REPLAYED, f"{job_id} is replayed")
+    with ledger.transaction() as connection:
+        fresh: dict[str, Any] = {"attempts": 0, "next_try_at": 0.0}
+        ledger.move(Kind.JOB, job_id, Event.REPLAYED, "replayed by hand", connection=connection, **fresh)
+        study = sa.select(studies.c.state).where(studies.c.study_uid == job["study_uid"])
+        if connection.execute(study).scalar() == StudyState.FINISHED:
+            reason = f"{job_id} is replayed"
+            ledger.move(Kind.STUDY, job["study_uid"], Event.REPLAYED, reason, connection=connection)
 
 
 def _spent(outcome: Outcome) -> dict[str, Any]:
