@@ -10,12 +10,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
-from service.ledger import BATCH, Arrival, Ledger, enter
+from service.arrivals import BATCH, Arrival
+from service.ledger import Ledger, enter
 from service.presence import leave_behind
 from service.spool import Spool
 
@@ -77,7 +79,7 @@ class Filer:
     def _run(self) -> None:
         more = True
         while more:
-            batch: list[Record] = []
+            batch: deque[Record] = deque()
             record = self._records.get()
             while record is not None:
                 batch.append(record)
@@ -92,15 +94,15 @@ class Filer:
         if self._ledger is not None:
             self._ledger.close()
 
-    def _file_until_done(self, batch: Sequence[Record]) -> None:
+    def _file_until_done(self, batch: deque[Record]) -> None:
         wait_s = FIRST_RETRY_S
         self._filed_all = False
-        while True:
+        while batch:
             try:
                 self._file(batch)
-                break
-            except (DBAPIError, OSError) as error:
-                LOG.warning("ledger.away error=%s waiting=%d", type(error).__name__, len(batch) + self._records.qsize())
+            except (SQLAlchemyError, OSError, ValueError) as error:  # away, or of another schema: a person can help
+                waiting = len(batch) + self._records.qsize()
+                LOG.warning("ledger.away error=%s waiting=%d", type(error).__name__, waiting)
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_RETRY_S)
         if self._left_since is not None:
@@ -108,20 +110,20 @@ class Filer:
             self._left_since = None
         self._filed_all = True
 
-    def _file(self, batch: Sequence[Record]) -> None:
-        """File a batch in its order; all of it may be filed again after a failure in the middle."""
+    def _file(self, batch: deque[Record]) -> None:
+        """File a batch in its order; what is filed is gone from it."""
         if self._ledger is None:
             self._ledger = Ledger(self._url)
-        together: list[Arrival] = []
-        for record in batch:
-            if isinstance(record, Ended) and together:
-                enter(self._ledger, self._spool, together)
-                together = []
+        while batch:
+            record = batch[0]
             if isinstance(record, Arrival):
-                together.append(record)
-            elif isinstance(record, Opened):
+                together = list(takewhile(lambda one: isinstance(one, Arrival), batch))
+                enter(self._ledger, self._spool, [one for one in together if isinstance(one, Arrival)])
+                for _ in together:
+                    batch.popleft()
+                continue
+            if isinstance(record, Opened):
                 self._ledger.open_association(record.association_id, record.calling_ae, record.address, record.at)
             else:
                 self._ledger.end_association(record.association_id, record.outcome, record.at)
-        if together:
-            enter(self._ledger, self._spool, together)
+            batch.popleft()

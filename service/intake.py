@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 
 from dicom_io.part10 import Origin, Uids, Undecodable, scan_uids
+from service.arrivals import Arrival
 from service.filing import Filer
-from service.ledger import Arrival
 from service.spool import Placed, Spool, ledger_uid
 from service.states import InstanceState
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from service.arrivals import BATCH, Arrival, Filing, arrival_of
 from service.config import Destination
 from service.order import OUTCOME_FILE, Outcome
-from service.spool import Kept, Spool, ledger_uid
+from service.spool import Spool
 from service.states import (
     DeliveryState,
     Event,
@@ -28,11 +29,10 @@ from service.states import (
     JobState,
     Kind,
     NotAllowed,
-    SeriesState,
-    StudyState,
     after,
 )
 from service.tables import (
+    KEYS,
     SCHEMA,
     associations,
     deliveries,
@@ -67,36 +67,9 @@ __all__ = [
     "studies",
 ]
 
-KEYS: dict[Kind, tuple[Table, Column[Any]]] = {
-    Kind.INSTANCE: (instances, instances.c.id),
-    Kind.SERIES: (series, series.c.series_uid),
-    Kind.STUDY: (studies, studies.c.study_uid),
-    Kind.JOB: (jobs, jobs.c.job_id),
-    Kind.DELIVERY: (deliveries, deliveries.c.id),
-}
-
 Row = sa.RowMapping
 SQLITE_BUSY_S = 30.0  # several processes write; a commit lasts milliseconds, so this long means something is stuck
 POSTGRES_SCHEMA_LOCK = 0x6265747A  # "betz": processes that start together make the tables one after the other
-BATCH = 400  # arrivals a transaction: a commit costs as much as a hundred rows
-ROWS_A_STATEMENT = 400  # 11 columns each: below the 32 766 parameters of SQLite and PostgreSQL
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One instance that came, as the receiver or the spool tells it; UIDs as `service.spool.ledger_uid` has them."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    series_uid: str
-    study_uid: str
-    state: InstanceState
-    path: str  # relative to the spool
-    size: int
-    sha256: str
-    received_at: float
-    association_id: str = ""
-    reason: str = ""
 
 
 class Ledger:
@@ -107,6 +80,14 @@ class Ledger:
         self.sqlite = url.startswith("sqlite")
         self.engine = _engine(url)
         self._writer = self.engine.execution_options(writes=True)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables of an empty database; turn one of another schema down."""
         with self.transaction() as connection:
             if not self.sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRES_SCHEMA_LOCK)))
@@ -204,28 +185,14 @@ class Ledger:
         What is already entered under the same path is passed over, so filing twice is harmless. Returns the arrivals
         that were not entered because another file is the stored instance of their UID: they belong in quarantine.
         """
-        refused: list[Arrival] = []
         with self.transaction() as connection:
-            stored = [a for a in arrivals if a.state is InstanceState.STORED]
-            new = self._enter_stored(connection, stored)
-            paths = self._stored_paths(connection, [a.sop_instance_uid for a in stored])
-            refused = [a for a in stored if paths.get(a.sop_instance_uid) != a.path]
-            others = [a for a in arrivals if a.state is not InstanceState.STORED]
-            for arrival in others:
-                key = connection.execute(instances.insert().values(**_row(arrival))).inserted_primary_key
-                event = Event.CONFLICTED if arrival.state is InstanceState.QUARANTINED else Event.RECEIVED_AGAIN
-                subject = str(key[0]) if key else arrival.sop_instance_uid
-                self.note(
-                    connection, Kind.INSTANCE, subject, arrival.study_uid, event, "", arrival.state, arrival.reason
-                )
-            self._open(connection, new)
-        return refused
+            return Filing(self, connection).file(arrivals)
 
     def open_association(self, association_id: str, calling_ae: str, address: str, at: float) -> None:
         """Remember that somebody is sending."""
         row = {"association_id": association_id, "calling_ae": calling_ae, "address": address, "started_at": at}
         with self.transaction() as connection:
-            connection.execute(self._insert_if_new(associations, [row]))
+            connection.execute(self.insert_if_new(associations, [row]))
 
     def end_association(self, association_id: str, outcome: str, at: float) -> None:
         """Remember that the sender is gone: released, aborted or lost. Only the first end counts."""
@@ -236,76 +203,10 @@ class Ledger:
                 .values(ended_at=at, outcome=outcome)
             )
 
-    def _insert_if_new(self, table: Table, rows: Sequence[dict[str, Any]]) -> Any:
+    def insert_if_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the statement that inserts rows, passing over those that break a unique index."""
         insert = sqlite.insert if self.sqlite else postgresql.insert
-        return insert(table).values(list(rows)).on_conflict_do_nothing()
-
-    def _enter_stored(self, connection: sa.Connection, stored: Sequence[Arrival]) -> list[Arrival]:
-        """Insert stored instances that are not there; those that were inserted, in order."""
-        entered: set[str] = set()
-        # always in the same order: two processes with the same instances wait for each other instead of deadlocking
-        ordered = sorted({a.sop_instance_uid: a for a in reversed(stored)}.items())
-        for start in range(0, len(ordered), ROWS_A_STATEMENT):
-            rows = [_row(arrival) for _, arrival in ordered[start : start + ROWS_A_STATEMENT]]
-            statement = self._insert_if_new(instances, rows).returning(instances.c.path)
-            entered.update(connection.execute(statement).scalars())
-        return [arrival for _, arrival in ordered if arrival.path in entered]
-
-    def _stored_paths(self, connection: sa.Connection, uids: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for start in range(0, len(uids), ROWS_A_STATEMENT):
-            query = sa.select(instances.c.sop_instance_uid, instances.c.path).where(
-                instances.c.state == InstanceState.STORED,
-                instances.c.sop_instance_uid.in_(uids[start : start + ROWS_A_STATEMENT]),
-            )
-            found.update((row.sop_instance_uid, row.path) for row in connection.execute(query))
-        return found
-
-    def _open(self, connection: sa.Connection, new: Sequence[Arrival]) -> None:
-        """Series and studies of newly stored instances are open: made when unknown, reopened when they had gone on."""
-        for study_uid in sorted({a.study_uid for a in new}):
-            times = [a.received_at for a in new if a.study_uid == study_uid]
-            row = {
-                "study_uid": study_uid,
-                "state": StudyState.RECEIVING,
-                "version": 1,
-                "first_at": min(times),
-                "last_instance_at": max(times),
-            }
-            self._open_one(connection, Kind.STUDY, row, len(times))
-        for series_uid in sorted({a.series_uid for a in new}):
-            here = [a for a in new if a.series_uid == series_uid]
-            row = {
-                "series_uid": series_uid,
-                "study_uid": here[0].study_uid,
-                "state": SeriesState.OPEN,
-                "instances": 0,
-                "last_instance_at": max(a.received_at for a in here),
-            }
-            self._open_one(connection, Kind.SERIES, row, len(here))
-
-    def _open_one(self, connection: sa.Connection, kind: Kind, row: dict[str, Any], arrived: int) -> None:
-        table, key_column = KEYS[kind]
-        key = row[key_column.name]
-        made = connection.execute(self._insert_if_new(table, [row]).returning(key_column)).first()
-        held = connection.execute(sa.select(table).where(key_column == key).with_for_update()).mappings().one()
-        late = max(held["last_instance_at"], row["last_instance_at"])
-        columns: dict[str, Any] = {"last_instance_at": late}
-        if kind is Kind.SERIES:
-            columns["instances"] = held["instances"] + arrived
-        if made is not None:
-            self.note(connection, kind, key, held["study_uid"], Event.RECEIVED, "", held["state"])
-        elif after(kind, held["state"], Event.RECEIVED) != held["state"]:
-            reason = f"{arrived} late instance{'s' if arrived > 1 else ''} arrived"
-            if kind is Kind.STUDY:
-                columns["version"] = held["version"] + 1
-            self.move(kind, key, Event.RECEIVED, reason, connection=connection, **columns)
-            return
-        connection.execute(table.update().where(key_column == key).values(**columns))
-
-
-def _row(arrival: Arrival) -> dict[str, Any]:
-    return {**asdict(arrival), "state": str(arrival.state)}
+        return insert(table).values([dict(row) for row in rows]).on_conflict_do_nothing()
 
 
 def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:
@@ -313,26 +214,12 @@ def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:
     refused = ledger.file(arrivals)
     expelled = []
     for arrival in refused:
+        if not (spool.path / arrival.path).exists():
+            continue  # expelled before a failure in the middle; the spool's quarantine has it
         placed = spool.expel(arrival.path, "the same SOP Instance UID is stored in another series or study")
         expelled.append(replace(arrival, state=InstanceState.QUARANTINED, path=placed.path, reason=placed.reason))
     if expelled:
         ledger.file(expelled)
-
-
-def arrival_of(kept: Kept) -> Arrival:
-    """What a file of the spool tells of its arrival; by which association it came is not written there."""
-    return Arrival(
-        sop_instance_uid=ledger_uid(kept.uids.sop_instance_uid),
-        sop_class_uid=ledger_uid(kept.uids.sop_class_uid),
-        series_uid=ledger_uid(kept.uids.series_uid),
-        study_uid=ledger_uid(kept.uids.study_uid),
-        state=kept.state,
-        path=kept.path,
-        size=kept.size,
-        sha256=kept.sha256,
-        received_at=kept.received_at,
-        reason=kept.reason,
-    )
 
 
 def rebuild(url: str, spool: Spool, destinations: Sequence[Destination] = ()) -> int:

@@ -17,18 +17,9 @@ import sqlalchemy as sa
 
 from dicom_io.completeness import Completeness, completeness
 from dicom_io.header import InstanceHeader, SeriesHeader, Unreadable, read_instance
+from service.arrivals import BATCH, arrival_of
 from service.config import Config
-from service.ledger import (
-    BATCH,
-    Ledger,
-    Row,
-    arrival_of,
-    associations,
-    enter,
-    instances,
-    series,
-    studies,
-)
+from service.ledger import Ledger, Row, associations, enter, instances, series, studies
 from service.presence import departed, forget
 from service.spool import Spool, is_uid
 from service.states import Event, InstanceState, Kind, SeriesState, StudyState
@@ -134,7 +125,7 @@ def _settle_if_all_have(ledger: Ledger, study_uid: str, standing: Standing) -> b
         if connection.execute(study).scalar() != StudyState.RECEIVING:
             return False
         rows = connection.execute(sa.select(series).where(series.c.study_uid == study_uid)).mappings().all()
-        if not rows or any(row["state"] == SeriesState.OPEN for row in rows):
+        if any(row["state"] == SeriesState.OPEN for row in rows):
             return False
         reason = _study_evidence(rows, standing)
         ledger.move(Kind.STUDY, study_uid, Event.SETTLED, reason, connection=connection)

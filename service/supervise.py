@@ -84,12 +84,12 @@ class Child:
 
 def serve(config_path: Path) -> int:
     """Run all processes of Betz until SIGTERM or SIGINT; 0 = ended in order, 1 = some had to be killed, 2 = config."""
-    log.to_stderr("supervise")
     try:
         config = load(config_path)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    log.to_stderr("supervise")
     stop = _stop_on_signals()
     children = _children(config, config_path)
     while not stop.is_set():

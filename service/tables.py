@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+from service.states import Kind
 
 SCHEMA = 1
 meta = MetaData()
@@ -31,14 +35,16 @@ instances = Table(
     Column("sop_instance_uid", String(64), nullable=False, index=True),
     Column("sop_class_uid", String(64), nullable=False),
     Column("series_uid", String(64), nullable=False, index=True),
-    Column("study_uid", String(64), nullable=False, index=True),
+    Column("study_uid", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("path", Text, nullable=False),
     Column("size", BigInteger, nullable=False),  # of the data set
     Column("sha256", String(64), nullable=False),  # of the data set's bytes as received
-    Column("association_id", String(64), nullable=False, default="", index=True),  # "" = found on disk
+    Column("association_id", String(64), nullable=False, default=""),  # "" = found on disk
     Column("received_at", Float, nullable=False),
+    # who sent to which series of a study, answered from the index alone: asked again and again while a study arrives
+    Index("who_sent", "study_uid", "state", "series_uid", "association_id"),
     Index(
         "one_stored_instance",
         "sop_instance_uid",
@@ -142,3 +148,11 @@ events = Table(
     Column("now", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),
 )
+
+KEYS: dict[Kind, tuple[Table, Column[Any]]] = {
+    Kind.INSTANCE: (instances, instances.c.id),
+    Kind.SERIES: (series, series.c.series_uid),
+    Kind.STUDY: (studies, studies.c.study_uid),
+    Kind.JOB: (jobs, jobs.c.job_id),
+    Kind.DELIVERY: (deliveries, deliveries.c.id),
+}

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from service.arrivals import Arrival, arrival_of
 from service.config import Destination
 from service.ledger import (
-    Arrival,
     Ledger,
-    arrival_of,
+    associations,
     deliveries,
     enter,
     events,
@@ -205,8 +205,6 @@ def test_a_ledger_of_another_schema_says_what_to_do(ledger: Ledger, ledger_url: 
 
 
 def test_only_the_first_end_of_an_association_counts(ledger: Ledger) -> None:
-    from service.ledger import associations
-
     ledger.open_association("a-1", "SCANNER", "10.1.2.3", NOW)
     ledger.open_association("a-1", "SCANNER", "10.1.2.3", NOW)
     ledger.end_association("a-1", "released", NOW + 1)

@@ -389,7 +389,9 @@ def test_a_receiver_killed_at_any_moment_has_all_that_it_acknowledged(
     with Receivers(tmp_path / "betz", processes=2) as receivers:
         for turn in range(4):
             senders = [storescu(program("storescu"), receivers.port, [source]) for _ in range(2)]
-            time.sleep(moment.uniform(0.3, 1.5))
+            enough = moment.randint(20, 90)
+            while sum(1 for _ in receivers.spool.glob("studies/*/*/*.dcm")) < enough:
+                time.sleep(0.001)
             receivers.kill()
             sent = [path for sender in senders for path in acknowledged(sender.communicate(timeout=60)[0])]
             acknowledged_in_all += len(sent)

@@ -14,9 +14,10 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from dicom_io.part10 import Origin, Uids
 from service import settle
+from service.arrivals import arrival_of
 from service.config import Config, Settle
 from service.config import Spool as SpoolSettings
-from service.ledger import Ledger, Row, arrival_of, associations, events, instances, series, studies
+from service.ledger import Ledger, Row, associations, events, instances, series, studies
 from service.presence import Presence
 from service.spool import Spool
 from service.states import Event, Kind, SeriesState, StudyState
@@ -254,6 +255,17 @@ def test_what_a_dead_receiver_took_is_entered_and_its_associations_are_lost(hous
     assert outcomes == {f"{dead.token}-1": "lost", f"{living.token}-1": None}
     assert settle.reconcile(house.ledger, house.spool) == 0
     living.leave(filed=True)
+
+
+def test_what_was_found_on_disk_first_still_learns_who_sent_it(house: House) -> None:
+    house.connect("a-1")
+    house.receive(DWI[:2], "a-1", announced=3)
+    house.receive(DWI[2:], "", announced=3)  # conduct starts and reconciles before the receiver has filed it
+    house.end("a-1")
+    assert house.settle() == [], "nobody knows whether its sender has more"
+    house.receive(DWI[2:], "a-1", announced=3)
+    assert house.settle() == [STUDY]
+    assert house.series()[DWI[0].series_uid]["instances"] == 3
 
 
 def test_after_a_rebuild_a_quiet_study_settles_again(house: House) -> None:
