@@ -162,29 +162,26 @@ def hold_times(volume: Volume, series: SeriesHeader, arranged: Layout) -> None:
 
 
 def hold_diffusion(volume: Volume, planes: Sequence[Plane]) -> None:
-    """Every volume must find a header plane with its b-value and its axis; sign of a direction has no meaning."""
+    """b-value and axis of every volume against its header, in order of acquisition; a direction's sign has no meaning.
+
+    In order, because a table that is symmetric about an axis has the same set of directions when that axis is flipped.
+    """
     if volume.bvals is None or volume.bvecs is None or any(plane.frame.bvalue is None for plane in planes):
         return
-    said = [float(plane.frame.bvalue or 0.0) for plane in planes]
     axes = header_axes(planes, volume.affine)
-    free = list(range(len(planes)))
     least = np.cos(np.radians(ANGLE_TOLERANCE_DEG))
-    for number, (b, vector) in enumerate(zip(volume.bvals, volume.bvecs, strict=True)):
-        near = [n for n in free if abs(said[n] - b) <= max(BVALUE_FLOOR, BVALUE_TOLERANCE * b)]
-        if not near:
-            told = ", ".join(f"{value:.0f}" for value in sorted({round(x) for x in said}))
-            raise Unsuitable(f"dcm2niix gives volume {number + 1} b={b:.0f} s/mm2, the headers say {told}.")
-        if not np.any(vector):
-            free.remove(near[0])
+    for number, plane in enumerate(planes):
+        made, said = float(volume.bvals[number]), float(plane.frame.bvalue or 0.0)
+        if abs(made - said) > max(BVALUE_FLOOR, BVALUE_TOLERANCE * said):
+            raise Unsuitable(f"dcm2niix gives volume {number + 1} b={made:.0f} s/mm2, its header says {said:.0f}.")
+        if not np.any(volume.bvecs[number]) or not np.any(axes[number]):
             continue
-        cosines = [abs(float(axes[n] @ vector)) if np.any(axes[n]) else 1.0 for n in near]
-        best = int(np.argmax(cosines))
-        if cosines[best] < least:
-            angle = float(np.degrees(np.arccos(min(cosines[best], 1.0))))
+        cosine = abs(float(axes[number] @ volume.bvecs[number]))
+        if cosine < least:
+            angle = float(np.degrees(np.arccos(cosine)))
             raise Unsuitable(
-                f"dcm2niix gives volume {number + 1} a diffusion direction {angle:.0f} degrees from any in the headers."
+                f"dcm2niix gives volume {number + 1} a diffusion direction {angle:.0f} degrees from its header's."
             )
-        free.remove(near[best])
 
 
 def header_axes(planes: Sequence[Plane], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -164,6 +164,8 @@ def array_axes(bvecs: npt.NDArray[np.float64], affine: npt.NDArray[np.float64]) 
 
 def _read(path: Path) -> Image:
     image = Nifti1Image.from_filename(path)
+    if not path.with_suffix(".json").exists():  # what it cannot make sense of, it writes without a sidecar
+        raise Unsuitable("dcm2niix made an image without a description of it: slices do not fit together.")
     sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     bvals, bvecs = _table(path.with_suffix(".bval")), _table(path.with_suffix(".bvec"))
     return Image(

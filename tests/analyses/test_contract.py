@@ -1,4 +1,4 @@
-"""Every registered analysis keeps the contract: declared quantities, units, sites, geometry, JSON, determinism, refusals.
+"""Every registered analysis keeps the contract: declared quantities, sites, geometry, JSON, determinism, refusals.
 
 An analysis joins by adding its input and its unsuitable inputs to the two tables.
 """
