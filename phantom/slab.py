@@ -72,6 +72,12 @@ class Slab:
         return np.asarray(self.axes_lps * np.array(self.voxel_mm))
 
     @property
+    def normal_lps(self) -> Matrix:
+        """Row x column: the normal that DICOM means, whichever way the slices run."""
+        (a, b, c), (d, e, f) = self.axes_lps[:, :2].T
+        return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+
+    @property
     def affine(self) -> Matrix:
         """4x4, voxel index to RAS+ mm."""
         affine = np.eye(4)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from dicom_io.body import DIGITAL_PATIENT_SERIAL
+
 NAME = "PHANTOM^BETZ"
 ID_PREFIX = "BETZ-PHANTOM-"
 ISSUER = "BETZ"
-SERIAL = "BETZ-PHANTOM"
+SERIAL = DIGITAL_PATIENT_SERIAL
 COMMENT = "Digital phantom. Not a person."
 STUDY_DESCRIPTION = "PHANTOM brain"
 # 38 digits, never a leading zero: every UID has the same length, so one encoded object can be patched into the next.

@@ -237,10 +237,9 @@ def _volumes(b: Floats, gradients_lps: Floats) -> list[_Volume]:
 
 def _slice_values(slab: Slab, index: int) -> dict[int, bytes]:
     position = slab.origin_lps + slab.steps_lps[:, 2] * index
-    normal = np.cross(slab.axes_lps[:, 0], slab.axes_lps[:, 1])
     return {
         _IMAGE_POSITION: "\\".join(decimal(v) for v in position).encode(),
-        _SLICE_LOCATION: decimal(float(position @ normal)).encode(),
+        _SLICE_LOCATION: decimal(float(position @ slab.normal_lps)).encode(),
         _SLICE_NUMBER: str(index + 1).encode(),
     }
 

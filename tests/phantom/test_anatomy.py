@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from phantom import scan
 from phantom.anatomy import fibres, head, template, warp
 from phantom.anatomy.fibres import PAIRED, SIX, Bundle, Side, System
-from phantom.slab import rotation
+from phantom.sequences import dwi
+from phantom.slab import Slab, rotation
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +114,18 @@ def test_shells_lie_round_the_brain_in_order() -> None:
     thickest = [max(mixed, key=lambda tissue: mixed[tissue][n]) for n in range(400) if total[n] > 0.5]
     order = [str(t) for n, t in enumerate(thickest) if n == 0 or t is not thickest[n - 1]]
     assert order[-5:] == ["cerebrospinal fluid", "cortical bone", "marrow", "cortical bone", "fat"]
+
+
+@pytest.mark.parametrize("turned", [(0.0, 0.0, 40.0), (25.0, 0.0, 0.0), (0.0, 30.0, 0.0)])
+def test_fibres_turn_with_the_head(turned: tuple[float, float, float]) -> None:
+    straight = warp.random_warp(np.random.default_rng(0), 0.0001)
+    placement = rotation(turned)
+    body = head.Head(template.load(), straight, placement, (2, 4, -3))
+    field = fibres.white_matter_tensor({})
+    for place in ((23.0, -14.0, 8.0), (-23.0, -14.0, 8.0), (0.0, -14.0, 26.0)):
+        _, vectors = np.linalg.eigh(tensor_at(field, place))
+        x, y, z = (float(v) for v in body.scanner(place))
+        seen = scan.diffusion_body(body, field, Slab.around((x, y, z), (2, 2, 2), (1.0, 1.0, 1.0)), dwi.Protocol())
+        tensor = seen.tensor.reshape(6, -1).mean(axis=1)
+        full = tensor[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3)
+        assert abs(np.linalg.eigh(full)[1][:, 2] @ placement @ vectors[:, 2]) > 0.99
