@@ -54,7 +54,7 @@ CHECK = "QC"  # prefix of the private codes of quality checks
 
 REPORT_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 PROCEDURE = Code("25056-3", "LN", "MRI unspecified body region")  # CID 100 has no more exact one
-ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 Z_SCORE = Code("121416", "DCM", "Z-Score of measurement")
 QUANTITY = Code("246205007", "SCT", "Quantity")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")

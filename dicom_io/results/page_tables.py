@@ -159,7 +159,8 @@ def _shares(width: int, parts: Sequence[int]) -> tuple[int, ...]:
 
 
 def _widths(width: int, columns: Sequence[str]) -> tuple[int, ...]:
-    return _shares(width + GAP, (40, *(60 // len(columns) for _ in columns)))
+    parts = (38, 19, 18, 25) if columns == _SIDED else (40, *(60 // len(columns) for _ in columns))
+    return _shares(width + GAP, parts)
 
 
 def _medians(findings: Findings) -> bool:
