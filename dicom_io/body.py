@@ -23,16 +23,23 @@ CORD_SAGITTAL_WIDTH_MM, CORD_SAGITTAL_HEIGHT_MM = 75.0, 220.0
 CORD_AXIAL_FIELD_MM = 150.0  # an axial field of view that no head fits into
 SAGITTAL, AXIAL = 0, 2
 ALIGNED = 0.8  # cosine of 37 degrees: the plane is named after that axis
-# a head cannot be: a stack of several volumes thinner than a finger, turned in its plane as no head is
-SLIVER_MM = 12.0
+# a head cannot be: a stack of several volumes too thin for a brain, turned in its plane as no head is
+SLIVER_MM = 40.0
 TURNED_DEG = 30.0
+DIGITAL_PATIENT_SERIAL = "BETZ-PHANTOM"  # device serial number of everything that the package `phantom` writes
 COLDEST_LIVING_C = 30.0  # well below any patient in a scanner, well above a room
 
 
+def is_digital_patient(view: View) -> bool:
+    """Whether the package `phantom` wrote this: no person, but a head like one, so the rest of the rules apply."""
+    return view.first.device_serial == DIGITAL_PATIENT_SERIAL
+
+
 def phantom(view: View) -> str:
-    """Why this is no living person; "" when nothing says so."""
-    first = view.first
-    if first.quality_control_subject:
+    """Why this is the image of a test object and not of a body; "" when nothing says so."""
+    if is_digital_patient(view):
+        return ""
+    if view.first.quality_control_subject:
         return "registered as a test object"
     for what, text in (("series", view.names), ("study", view.study)):
         found = PHANTOM_WORDS.search(text)

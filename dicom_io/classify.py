@@ -76,11 +76,11 @@ def classify(series: SeriesHeader, rules: Sequence[SiteRule] = ()) -> Role:
     finding = next((found for rule in RULES if (found := rule(looked)) is not None), UNKNOWN)
     kind, named = _name_choice(finding, looked.names)
     part, because = body.body(looked, kind)
-    is_phantom = part is Body.PHANTOM
+    no_patient = because if part is Body.PHANTOM else _digital(looked)
     reason = f"{finding.sentence}; {named}" if named else finding.sentence
-    if is_phantom:
-        reason = f"{reason}; no patient: {because}"
-    return Role(kind, part, is_phantom, reason, _evidence(looked, because))
+    if no_patient:
+        reason = f"{reason}; no patient: {no_patient}"
+    return Role(kind, part, bool(no_patient), reason, _evidence(looked, because))
 
 
 def classify_all(study: Sequence[SeriesHeader], rules: Sequence[SiteRule] = ()) -> tuple[Role, ...]:
@@ -145,10 +145,15 @@ def _matches(rule: SiteRule, first: InstanceHeader) -> bool:
 
 
 def _by_site(rule: SiteRule, looked: View) -> Role:
-    because = body.phantom(looked)
-    part = Body.PHANTOM if because else Body(rule.body)
-    reason = "the site's own table says so" + (f"; no patient: {because}" if because else "")
-    return Role(RoleKind(rule.role), part, bool(because), reason, _evidence(looked, "the site's own table"))
+    object_because = body.phantom(looked)
+    part = Body.PHANTOM if object_because else Body(rule.body)
+    no_patient = object_because or _digital(looked)
+    reason = "the site's own table says so" + (f"; no patient: {no_patient}" if no_patient else "")
+    return Role(RoleKind(rule.role), part, bool(no_patient), reason, _evidence(looked, "the site's own table"))
+
+
+def _digital(looked: View) -> str:
+    return "the digital patient" if body.is_digital_patient(looked) else ""
 
 
 def _evidence(looked: View, body_because: str) -> tuple[str, ...]:

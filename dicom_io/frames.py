@@ -138,10 +138,12 @@ def _frame(shared: Elements, own: Elements, whole: tuple[str, tuple[str, ...]], 
 
 def component(standard: str, image_type: tuple[str, ...], said: Said) -> Component:
     """Component by Complex Image Component, then by words of Image Type, then by the maker's private element."""
+    words = [COMPONENT_WORDS[word] for word in map(str.upper, image_type[2:]) if word in COMPONENT_WORDS]
+    if Component.FIELD in words:  # Philips says REAL of it in the standard element
+        return Component.FIELD
     if standard.lower() in (Component.PHASE, Component.REAL, Component.IMAGINARY):
         return Component(standard.lower())
-    by_word = (COMPONENT_WORDS[word] for word in map(str.upper, image_type[2:]) if word in COMPONENT_WORDS)
-    found = next(by_word, None)
+    found = next(iter(words), None)
     if found is not None:
         return found
     return Component(said.component) if said.component else Component.MAGNITUDE

@@ -185,6 +185,7 @@ def is_uid(text: str) -> bool:
 
 def series_of(instances: Iterable[InstanceHeader]) -> SeriesHeader:
     """Put the instances of one series in order: instance number, then UID."""
+
     def place(instance: InstanceHeader) -> tuple[bool, int, str]:
         return instance.instance_number is None, instance.instance_number or 0, instance.sop_instance_uid
 

@@ -18,13 +18,17 @@ NORM_RANGE = (0.03, 0.97)  # a direction of such a length scales b: b_effective 
 
 def said(elements: Elements, orientation: Orientation | None) -> Said:
     """Diffusion, component, pulse sequence and counts of one GE instance."""
-    sequence = elements.text(elements.private(ACQUISITION, 0x0019, 0x9E))
+    named = (elements.text(elements.private(ACQUISITION, 0x0019, element)) for element in (0x9E, 0x9C))
+    sequence = " ".join(name for name in named if name)
     flag = elements.integer(elements.private(PARAMETERS, 0x0043, 0x30))
     component = COMPONENTS.get(elements.integer(elements.private(PARAMETERS, 0x0043, 0x2F)) or 0, "")
-    if sequence.upper() == FIELD_SEQUENCE and flag == FIELD_FLAG:
+    if FIELD_SEQUENCE in sequence.upper() and flag == FIELD_FLAG:
         component = "field"
     locations = elements.integer(elements.private(RELATIONAL, 0x0021, 0x4F))
     instances = elements.integer(IMAGES_IN_ACQUISITION) or elements.integer(elements.private(SERIES, 0x0025, 0x07))
+    times = elements.integer(TEMPORAL_POSITIONS)
+    if instances is not None and instances == locations and times:
+        instances *= times  # epiRT counts the images of one volume, other sequences those of the series
     bvalue, direction = _diffusion(elements)
     return Said(
         bvalue=bvalue,
@@ -33,7 +37,7 @@ def said(elements: Elements, orientation: Orientation | None) -> Said:
         sequence=sequence,
         perfusion=bool(elements.text(elements.private(PARAMETERS, 0x0043, 0xA4))),
         slices=locations,
-        volumes=elements.integer(TEMPORAL_POSITIONS),
+        volumes=times,
         instances=instances,
     )
 

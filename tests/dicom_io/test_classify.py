@@ -265,6 +265,13 @@ def test_trace_images_alone_are_derived(tmp_path: Path) -> None:
     assert role_of(tmp_path, [made.enhanced(frames, {}, **values)]).kind is RoleKind.DERIVED
 
 
+def test_the_digital_patient_is_no_patient_but_has_a_brain(tmp_path: Path) -> None:
+    marks = {"DeviceSerialNumber": "BETZ-PHANTOM", "QualityControlSubject": "YES", "PatientName": "PHANTOM^BETZ"}
+    role = role_of(tmp_path, made.stack(10, **TSE | {"RepetitionTime": 5000, "EchoTime": 100} | marks))
+    assert (role.body, role.phantom) == (Body.BRAIN, True)
+    assert "the digital patient" in role.reason
+
+
 def test_enhanced_mt_pulse_and_inversion_are_read_from_functional_groups(tmp_path: Path) -> None:
     frames = [{"position": (0, 0, 2.0 * k), "te": 4.0} for k in range(3)]
     gre = {"EchoPulseSequence": "GRADIENT", "EchoPlanarPulseSequence": "NO", "MRAcquisitionType": "3D"}
