@@ -74,9 +74,14 @@ def brain_mask(
     # b = 0 brings the fluid spaces, the weighted mean the tissue that a coil far away leaves dim at b = 0
     candidate = bright(b0, voxel_mm) | bright(weighted, voxel_mm)
     margin = int(np.ceil(max(OPENING_MM, CLOSING_MM) / min(voxel_mm)))
+    inner = slice(margin, -margin)
     # the brain goes on beyond the edge of a slab: opened against a copy of the edge, it keeps its outermost slices
     opened = ndimage.binary_opening(np.pad(candidate, margin, mode="edge"), ball(OPENING_MM, voxel_mm))
-    inner = slice(margin, -margin)
     brain = largest_component(opened[inner, inner, inner])
-    closed = ndimage.binary_closing(np.pad(brain, margin), ball(CLOSING_MM, voxel_mm))
-    return np.asarray(ndimage.binary_fill_holes(closed)[inner, inner, inner])
+    if not brain.any():
+        return brain
+    (around,) = ndimage.find_objects(brain.astype(np.int8))
+    closed = ndimage.binary_closing(np.pad(brain[around], margin), ball(CLOSING_MM, voxel_mm))
+    filled = np.zeros_like(brain)
+    filled[around] = ndimage.binary_fill_holes(closed)[inner, inner, inner]
+    return filled
