@@ -476,6 +476,20 @@ def test_a_withdrawn_delivery_is_not_sent(tmp_path: Path) -> None:
         assert len(archive.stored()) == 1
 
 
+def test_what_is_withdrawn_just_before_it_is_sent_stays_withdrawn(tmp_path: Path) -> None:
+    with Archive(tmp_path / "a", ae_title="PACS") as archive:
+        there = destination("pacs", archive.port)
+        made_for = config(tmp_path, there)
+        ledger = Ledger(made_for.ledger_url)
+        queue(made_for, ledger, generate_uid(), ("sr", "page"))
+        courier = deliver.Courier(made_for, ledger, there, deliver.Times(1, 1, FAST), threading.Event())
+        (rows,) = courier._due()
+        ledger.move(Kind.DELIVERY, rows[0]["id"], Event.REPLACED)
+        assert courier._send_study(rows)
+        assert [state for state, _ in states(ledger, "pacs")] == ["withdrawn", "sent"]
+        assert len(archive.stored()) == 1
+
+
 def test_the_wait_doubles_up_to_the_longest() -> None:
     times = deliver.Times(60, 3600, (0.0,))
     assert [times.retry_s(n) for n in (1, 2, 3, 6, 7, 500)] == [60, 120, 240, 1920, 3600, 3600]

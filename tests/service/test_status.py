@@ -135,6 +135,8 @@ def test_unfinished_studies_come_first(ledger: Ledger, made_for: Config) -> None
     states = [line.state for line in study_lines(ledger, made_for, scenes.NOW)]
     assert states.index(StudyState.FINISHED) == 4
     assert set(states[4:]) == {StudyState.FINISHED}
+    stuck = scenes.add_study(ledger, 30, "running", 900_000)
+    assert stuck in [line.study_uid for line in study_lines(ledger, made_for, scenes.NOW)[:5]], "however old it is"
 
 
 def test_the_numbers_are_those_of_the_ledger(ledger: Ledger, made_for: Config) -> None:
