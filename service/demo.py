@@ -272,7 +272,10 @@ def measurements(path: Path) -> list[Found]:
 
 def print_measurements(found: Sequence[Found], truth: dict[str, Any] | None) -> None:
     """A table; with the truth's value, difference and tolerance where the truth has that number."""
-    known = {(row["site"].lower(), row["code"], row["statistic"]): row for row in (truth or {}).get("measurements", ())}
+    known = {
+        (row["site"].lower(), row["code"]["meaning"], row["statistic"]): row
+        for row in (truth or {}).get("measurements", ())
+    }
     click.echo(
         f"\n{'site':<26}{'quantity':<28}{'statistic':<20}{'found':>9}"
         + (f"{'truth':>9}{'±':>8}" if truth else "")
