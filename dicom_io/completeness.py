@@ -58,7 +58,8 @@ def _expected(series: SeriesHeader, arranged: Layout) -> int | None:
     if not first.expected_volumes or not arranged.volumes:
         return None
     echoes = max(first.expected_echoes or 1, len(arranged.echoes_ms), 1)
-    volumes = first.expected_volumes * echoes * max(len(arranged.components), 1)
+    # the scanner's trace image comes on top of the directions that the counts announce
+    volumes = (first.expected_volumes + arranged.isotropic) * echoes * max(len(arranged.components), 1)
     if first.tiles:
         return volumes
     return volumes * first.expected_slices if first.expected_slices else None

@@ -23,7 +23,7 @@ def said(elements: Elements, orientation: Orientation | None) -> Said:  # noqa: 
     return Said(
         bvalue=bvalue,
         gradient_lps=_gradient(elements) if bvalue else None,
-        isotropic=bool(bvalue) and elements.text(elements.private(IMAGING, 0x2001, 0x04)) == ISOTROPIC,
+        isotropic=elements.text(elements.private(IMAGING, 0x2001, 0x04)) == ISOTROPIC,
         component=COMPONENTS.get(elements.text(elements.private(MR, 0x2005, 0x11)), ""),
         sequence=elements.text(elements.private(IMAGING, 0x2001, 0x20)),
         ti_ms=delay if inverted and delay else None,
@@ -44,7 +44,7 @@ def _gradient(elements: Elements) -> Vector | None:
 def _volumes(elements: Elements, dynamics: int | None, phases: int | None) -> int | None:
     """Volumes of one echo and one component: dynamics x cardiac phases, or b = 0 and directions.
 
-    With two b-values, (2005,1415) counts b = 0, every direction and the trace image; with more it does not tell.
+    With two b-values, (2005,1415) counts b = 0 and every direction, not the trace image; with more it does not tell.
     """
     bvalues = elements.integer(elements.private(MR_LATER, 0x2005, 0x14))
     orientations = elements.integer(elements.private(MR_LATER, 0x2005, 0x15))

@@ -100,6 +100,37 @@ def test_ge_announces_its_images(tmp_path: Path) -> None:
     assert of(tmp_path / "part", planes[:7]) == (False, "7 of 8 instances")
 
 
+def test_ge_realtime_epi_announces_the_images_of_one_volume(tmp_path: Path) -> None:
+    private: made.Private = {(0x21, "GEMS_RELA_01", 0x4F): ("SS", 4)}
+    values = {"Manufacturer": "GE MEDICAL SYSTEMS", "ImagesInAcquisition": 4, "NumberOfTemporalPositions": 3}
+    planes = made.stack(4, volumes=3, private=private, **values)
+    assert of(tmp_path / "whole", planes) == (True, "12 of 12 instances")
+    assert of(tmp_path / "part", planes[:8]) == (False, "8 of 12 instances")
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_philips_trace_image_comes_on_top_of_the_announced_directions(tmp_path: Path, trace: bool) -> None:
+    private = dict(philips(3)) | {
+        (0x2005, "Philips MR Imaging DD 005", 0x14): ("SL", 2),
+        (0x2005, "Philips MR Imaging DD 005", 0x15): ("SL", 3),
+    }
+    weightings: list[tuple[float, list[float] | None]] = [
+        (0.0, None),
+        (1000.0, [1.0, 0.0, 0.0]),
+        (1000.0, [0.0, 1.0, 0.0]),
+    ]
+    planes: list[made.Dataset] = []
+    for b, gradient in weightings + ([(1000.0, None)] if trace else []):
+        extra = {"DiffusionGradientOrientation": gradient} if gradient else {}
+        direction = {(0x2001, "Philips Imaging DD 001", 0x04): ("CS", "O" if gradient else "I")}
+        planes += made.stack(3, private=private | direction, Manufacturer="Philips", DiffusionBValue=b, **extra)
+    for number, ds in enumerate(planes):
+        ds.InstanceNumber = number + 1
+    count = 12 if trace else 9
+    assert of(tmp_path / "whole", planes) == (True, f"{count} of {count} instances")
+    assert of(tmp_path / "part", planes[:6])[0] is False
+
+
 def test_more_than_announced_is_no_proof_either(tmp_path: Path) -> None:
     planes = made.stack(8, Manufacturer="GE MEDICAL SYSTEMS", ImagesInAcquisition=6)
     complete, sentence = of(tmp_path, planes)

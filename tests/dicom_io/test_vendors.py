@@ -114,6 +114,21 @@ def test_the_ge_field_map_flag_counts_only_in_that_sequence(tmp_path: Path) -> N
     assert frame(tmp_path, flag, Manufacturer="GE MEDICAL SYSTEMS").component is Component.MAGNITUDE
 
 
+def test_a_field_map_is_a_field_map_even_where_the_standard_element_says_real(tmp_path: Path) -> None:
+    values = {"ImageType": ["ORIGINAL", "PRIMARY", "T1", "FIELD_MAP"], "ComplexImageComponent": "REAL"}
+    assert frame(tmp_path, {}, Manufacturer="Philips", **values).component is Component.FIELD
+    assert frame(tmp_path, {}, Manufacturer="Philips", ComplexImageComponent="REAL").component is Component.REAL
+
+
+def test_the_ge_3d_field_map_is_known_by_its_own_name(tmp_path: Path) -> None:
+    private: made.Private = {
+        (0x43, "GEMS_PARM_01", 0x30): ("SS", 2),
+        (0x19, "GEMS_ACQU_01", 0x9C): ("LO", "3db0map"),
+        (0x19, "GEMS_ACQU_01", 0x9E): ("LO", "EFGRE3D"),
+    }
+    assert frame(tmp_path, private, Manufacturer="GE MEDICAL SYSTEMS").component is Component.FIELD
+
+
 def test_old_philips_objects_tell_diffusion_in_private_elements_only(tmp_path: Path) -> None:
     private = {
         (0x2001, "Philips Imaging DD 001", 0x03): ("FL", 800.0),
