@@ -128,7 +128,8 @@ def _not_run(runs: Sequence[AnalysisRun]) -> list[Line]:
     if not missing:
         return lines + sentence("Everything that Betz knows was run.", LEFT_WIDTH, QUIET)
     for run in missing:
-        lines += sentence(f"{run.technique} ({run.analysis}): {run.state}", LEFT_WIDTH, bold=True)
+        lines.append(space(8))
+        lines += row((Cell(f"{run.technique} ({run.analysis}): {run.state}", bold=True),), (LEFT_WIDTH,), keep=True)
         lines += sentence(_drawable(run.reason) or "no reason was given", LEFT_WIDTH, indent=24)
     return lines
 
