@@ -247,3 +247,16 @@ def test_dciodvfy_finds_no_error(noisy: Truth, program: Callable[[str], str]) ->
             found = subprocess.run([program("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
             errors = [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
             assert errors == []
+
+
+def test_each_seed_has_noise_of_its_own() -> None:
+    """Its streams are apart from each other and from those of another seed."""
+    people = [patient.Patient.born(seed, Disease()) for seed in (7, 8)]
+    drawn = [stream.standard_normal(4).tolist() for one in people for stream in (one.t1_noise, one.dwi_noise)]
+    assert len({tuple(numbers) for numbers in drawn}) == 4
+    body = people[0].head, people[0].fibres, people[0].dwi_slab(8.0), patient.DIFFUSION
+    seen = scan.diffusion_body(*body)
+    b, g = dwi.table(patient.DIFFUSION)
+    one, two = (patient.diffusion_series(seen, b, g, 0.01, np.random.default_rng(seed)) for seed in (1, 2))
+    air = seen.unweighted == 0
+    assert abs(np.corrcoef(one[air].ravel(), two[air].ravel())[0, 1]) < 0.02
