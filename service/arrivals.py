@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from service.ledger import Ledger
 
 BATCH = 400  # arrivals a transaction: a commit costs as much as a hundred rows
-ROWS_A_STATEMENT = 400  # 11 columns each: below the 32 766 parameters of SQLite and PostgreSQL
+ROWS_A_STATEMENT = 400  # far below the 32 766 parameters of SQLite and PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,9 @@ class Filing:
         """Insert stored instances that are not there; those that were inserted."""
         entered: set[str] = set()
         ordered = [a for _, a in sorted({a.sop_instance_uid: a for a in reversed(stored)}.items())]
-        for start in range(0, len(ordered), ROWS_A_STATEMENT):
-            rows = [_row(arrival) for arrival in ordered[start : start + ROWS_A_STATEMENT]]
-            statement = self._ledger.insert_if_new(instances, rows).returning(instances.c.path)
-            entered.update(self._connection.execute(statement).scalars())
+        if ordered:
+            statement = self._ledger.insert_if_new(instances).returning(instances.c.path)
+            entered.update(self._connection.execute(statement, [_row(arrival) for arrival in ordered]).scalars())
         return [arrival for arrival in ordered if arrival.path in entered]
 
     def _stored_paths(self, uids: Sequence[str]) -> dict[str, str]:
@@ -132,7 +131,7 @@ class Filing:
         """Make a series or study when it is unknown, reopen it when it had gone on, count in any case."""
         table, key_column = KEYS[kind]
         key = row[key_column.name]
-        made = self._connection.execute(self._ledger.insert_if_new(table, [row]).returning(key_column)).first()
+        made = self._connection.execute(self._ledger.insert_if_new(table).returning(key_column), [row]).first()
         query = sa.select(table).where(key_column == key).with_for_update()
         held = self._connection.execute(query).mappings().one()
         columns: dict[str, Any] = {"last_instance_at": max(held["last_instance_at"], row["last_instance_at"])}

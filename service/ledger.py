@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -192,7 +192,7 @@ class Ledger:
         """Remember that somebody is sending."""
         row = {"association_id": association_id, "calling_ae": calling_ae, "address": address, "started_at": at}
         with self.transaction() as connection:
-            connection.execute(self.insert_if_new(associations, [row]))
+            connection.execute(self.insert_if_new(associations), [row])
 
     def end_association(self, association_id: str, outcome: str, at: float) -> None:
         """Remember that the sender is gone: released, aborted or lost. Only the first end counts."""
@@ -203,10 +203,11 @@ class Ledger:
                 .values(ended_at=at, outcome=outcome)
             )
 
-    def insert_if_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Any:
+    def insert_if_new(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Return the statement that inserts rows, passing over those that break a unique index."""
-        insert = sqlite.insert if self.sqlite else postgresql.insert
-        return insert(table).values([dict(row) for row in rows]).on_conflict_do_nothing()
+        if self.sqlite:
+            return sqlite.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def enter(ledger: Ledger, spool: Spool, arrivals: Sequence[Arrival]) -> None:

@@ -294,6 +294,7 @@ def test_the_strongest_evidence_wins() -> None:
 
 
 @pytest.mark.data
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_a_real_series_without_one_slice_waits_and_with_it_settles_at_once(
     house: House, data: Callable[[str], Path], tmp_path: Path
 ) -> None:
