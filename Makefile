@@ -40,7 +40,7 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 
 lock: ## renew both locks (needs uv)
 	uv pip compile -q --generate-hashes --no-emit-index-url --python-version 3.11 --no-annotate --no-header --universal --extra postgres --group build pyproject.toml -o requirements.lock

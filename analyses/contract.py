@@ -1,7 +1,7 @@
 """The contract between a technique and everything else: what it needs, what it is given, what it returns.
 
-An `Analysis` declares its `Need`s and its `Cost`, gets `Inputs` (arrays, affines, header facts; never a DICOM object) and a
-private `Workspace`, and returns `Findings`; or raises `Unsuitable` with a reason a radiologist understands.
+An `Analysis` declares its `Need`s and its `Cost`, gets `Inputs` (arrays, affines, header facts; never a DICOM object)
+and a private `Workspace`, and returns `Findings`; or raises `Unsuitable` with a reason a radiologist understands.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class MapImage:
-    """A quantity voxel by voxel: (x, y, z) float32 on `affine` (RAS+), the grid of input `need`; NaN outside the mask."""
+    """A quantity voxel by voxel: (x, y, z) on `affine` (RAS+), the grid of input `need`; NaN outside the mask."""
 
     quantity: Quantity
     data: npt.NDArray[np.float32]

@@ -1,6 +1,7 @@
 """Every quantity and every site, once: name, meaning, unit (UCUM), DICOM code, plausible range.
 
-SR, maps, JSON, page, docs and truth files read here. Codes: DICOM PS3.16 context groups 7263, 7140, 7153; `99BETZ` is private.
+SR, maps, JSON, page, docs and truth files read here. Codes: DICOM PS3.16 context groups 7263, 7140, 7153; `99BETZ` is
+private.
 """
 
 from __future__ import annotations

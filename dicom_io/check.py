@@ -55,7 +55,7 @@ NEEDED_OF_CLASS = {
 Points = npt.NDArray[np.float64]
 
 
-class Rejected(Exception):  # noqa: N818  the name is the outcome
+class Rejected(Exception):
     """The object must not leave; the text says why."""
 
 

@@ -45,7 +45,7 @@ _BINARY = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"FL": "f", b"FD": "d
 _TEXT_NUMBERS = frozenset((b"DS", b"IS", b"LO", b"SH", b"CS", b"LT", b"ST", b"UT", b"AS", b""))
 
 
-class Malformed(Exception):  # noqa: N818  a state of the file, told as one
+class Malformed(Exception):
     """The bytes are not a DICOM data set; the text says where they stop making sense."""
 
 

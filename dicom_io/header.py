@@ -122,7 +122,7 @@ class Folder:
     unreadable: tuple[tuple[Path, str], ...]
 
 
-class Unreadable(Exception):  # noqa: N818  the project's exceptions name a state, not a class of error
+class Unreadable(Exception):
     """A file that is not a DICOM instance; the text is the reason."""
 
 

@@ -52,7 +52,7 @@ STATES = {
 Tell = Callable[[str, float, str], None]  # analysis, fraction, what it does
 
 
-class CannotAnalyse(Exception):  # noqa: N818  the exceptions of this house name a state, not a class of error
+class CannotAnalyse(Exception):
     """There is nothing to do or nowhere to write; the text is a sentence."""
 
 

@@ -1,4 +1,4 @@
-"""The house itself: licences, the wheel outside the tree, one way of imports, nothing of this machine in the project."""
+"""The house itself: licences, locks, the wheel outside the tree, no large files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAWFUL = re.compile(
-    r"BSD|MIT|Apache|PSF|Python Software Foundation|ZPL|Zope|MPL|Mozilla|ISC|HPND|CMU|0BSD|Unlicense|Public Domain|CC0|zlib", re.IGNORECASE
+    r"BSD|MIT|Apache|PSF|Python Software Foundation|ZPL|Zope|MPL|Mozilla|ISC|HPND|CMU|Unlicense|Public Domain|CC0|zlib",
+    re.IGNORECASE,
 )
 # distributions whose metadata name no licence; each was read at its source
 READ_BY_A_PERSON = {
@@ -57,24 +58,52 @@ def test_locks_hold_hashes_and_name_no_host() -> None:
 
 @pytest.mark.integration
 def test_a_wheel_installed_outside_the_tree_imports_and_runs(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("betz-*.whl")
     target = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+    ]
     subprocess.run(pip, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(target)}
     program = (
         "import analyses.registry, dicom_io, phantom, service.cli, service.status.app as app, pathlib;"
         "print(service.cli.__file__); print((pathlib.Path(app.__file__).parent / 'templates').is_dir())"
     )
-    told = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    ).stdout.split()
     assert Path(told[0]).is_relative_to(target)
     assert told[1] == "True"
-    helped = subprocess.run([sys.executable, str(target / "bin" / "betz"), "--help"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    helped = subprocess.run(
+        [sys.executable, str(target / "bin" / "betz"), "--help"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert "analyse" in helped.stdout
 
 
 def test_no_file_is_larger_than_a_megabyte() -> None:
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
     large = [name for name in tracked if name and (ROOT / name).is_file() and (ROOT / name).stat().st_size > 1_048_576]
     assert not large

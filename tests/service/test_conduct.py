@@ -22,7 +22,6 @@ from service.order import OUTCOME_FILE, REPORT
 from service.routing import TWO_PATIENTS
 from service.spool import Spool
 from service.states import Kind
-
 from tests.service import studies as made
 from tests.service.studies import Slice, put, series_of
 

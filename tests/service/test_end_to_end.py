@@ -1,7 +1,7 @@
 """The whole path with real peers: DCMTK sends a real study to `betz serve`, the results come back to Orthanc.
 
-One scenario, told once and looked at by every test: a study that lacks one slice of its DWI and one of its T1; the missing DWI slice;
-the missing T1 slice; everything again; and one object with other bytes under a known UID.
+One scenario, told once and looked at by every test: a study that lacks one slice of its DWI and one of its T1; the
+missing DWI slice; the missing T1 slice; everything again; and one object with other bytes under a known UID.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ import sqlalchemy as sa
 from service import ledger as tables
 from service.demo import Found, free_port, measurements
 from service.ledger import Ledger
-
-from .conftest import Orthanc
+from tests.service.conftest import Orthanc
 
 pytestmark = [pytest.mark.integration, pytest.mark.data, pytest.mark.timeout(900)]
 
@@ -45,8 +44,8 @@ SR, PARAMETRIC_MAP, MR, PAGE = (
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.1.7",
 )
-# Means over the white matter of healthy adults at 3 T, b = 1000 s/mm2. They depend on the delineation, so the range is that of whole-
-# white-matter and large-tract means together: Lebel 2008, 10.1016/j.neuroimage.2007.12.053; Hsu 2010, 10.1016/j.neuroimage.2009.11.029
+# Tract means of healthy adults at 3 T, b = 1000 s/mm2, lie between 0.40 and 0.60 (FA) and 0.70 and 0.85 um2/ms (MD):
+# Lebel 2008, 10.1016/j.neuroimage.2007.12.053. White matter as a whole holds crossings and edges, so its means lie low.
 HEALTHY_FA = (0.38, 0.55)
 HEALTHY_MD = (0.65, 0.90)
 ROLES = {1301: ("T1", "brain"), 2001: ("multi-echo GRE", "brain"), 2201: ("DWI", "brain")}

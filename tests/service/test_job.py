@@ -1,4 +1,4 @@
-"""One job: a results folder that is whole or not there, the same bytes each time; every fault a state and a sentence."""
+"""One job: a results folder that is whole or absent, always the same bytes; every fault a state and a sentence."""
 
 from __future__ import annotations
 
