@@ -82,7 +82,7 @@ def _scale(x: Float64s, y: Float64s) -> None:
 def _solve(a: Float64s, x: Float64s, pivot: Float64s) -> None:
     """Solve A x = r by Cholesky in each lane; `a` (28, lane) packed; `x` (7, lane): r, then the answer.
 
-    `a` is overwritten. pivot (lane,) becomes the smallest pivot: at SINGULAR or under, that lane's answer means nothing.
+    `a` is overwritten. pivot (lane,) becomes the least pivot: at SINGULAR or under, that lane's answer means nothing.
     """
     unknowns = x.shape[0]
     pivot[:] = np.inf

@@ -67,6 +67,15 @@ def bright(image: npt.NDArray[np.floating], voxel_mm: tuple[float, float, float]
     return np.asarray(smooth > otsu(np.minimum(smooth, np.percentile(positive, BRIGHTEST))))
 
 
+def without_holes(mask: Mask) -> Mask:
+    """Fill what is enclosed in any plane: dim deep brain is a hole that opens at the base of the skull."""
+    filled = mask.copy()
+    for axis in range(3):
+        for plane, whole in zip(np.moveaxis(filled, axis, 0), np.moveaxis(mask, axis, 0), strict=True):
+            plane |= ndimage.binary_fill_holes(whole)
+    return filled
+
+
 def brain_mask(
     b0: npt.NDArray[np.floating], weighted: npt.NDArray[np.floating], voxel_mm: tuple[float, float, float]
 ) -> Mask:
@@ -83,5 +92,5 @@ def brain_mask(
     (around,) = ndimage.find_objects(brain.astype(np.int8))
     closed = ndimage.binary_closing(np.pad(brain[around], margin), ball(CLOSING_MM, voxel_mm))
     filled = np.zeros_like(brain)
-    filled[around] = ndimage.binary_fill_holes(closed)[inner, inner, inner]
+    filled[around] = without_holes(closed)[inner, inner, inner]
     return filled

@@ -63,3 +63,12 @@ def test_erosion_takes_millimetres_whatever_the_voxels_and_spares_cut_edges() ->
     assert deep[8:22, 8:22, :].all()
     assert not deep[:8].any()
     assert not deep[22:].any()
+
+
+def test_a_dim_deep_brain_that_opens_at_the_base_is_filled() -> None:
+    volume, (_, brain, _, _) = head(), tensors()
+    data = volume.data.copy()
+    x, y, z = np.ogrid[: data.shape[0], : data.shape[1], : data.shape[2]]
+    column = ((x - 26) ** 2 + (y - 31) ** 2 < 36) & (z < 26)
+    data[column & brain] *= 0.05
+    assert mask_of(data)[26, 31, 12:24].all()
