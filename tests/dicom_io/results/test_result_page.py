@@ -228,3 +228,16 @@ def test_pages_are_secondary_captures_with_the_pixels_of_the_png(make_run, maker
         assert str(ds.PatientName).startswith("Yamada^Tarou=山田")
         uids |= {ds.SOPInstanceUID, ds.SeriesInstanceUID}
     assert len(uids) == 3
+
+
+def test_left_stands_under_left_and_right_under_right(make_run):
+    run = make_run("axial", slices=2)
+    sides = (
+        Measurement(FA, BRAIN, 0.41, laterality=Laterality.RIGHT),
+        Measurement(FA, BRAIN, 0.52, laterality=Laterality.LEFT),
+    )
+    page = draw_pages(STUDY, [], [replace(run, findings=Findings(sides))])[1]
+    edge = {one.text: one.box[2] for one in page.placed}
+    assert abs(edge["0.520"] - edge["left"]) < 5
+    assert abs(edge["0.410"] - edge["right"]) < 5
+    assert edge["+23.7 %"] > edge["right"]
