@@ -100,6 +100,7 @@ def test_a_job_over_its_memory_is_dead_at_once_and_says_so(task: MakeTask) -> No
 def test_memory_of_a_program_that_the_job_starts_counts(task: MakeTask) -> None:
     outcome = child.run(task("hoards through a child", memory_mb=300))
     assert outcome.ending is Ending.DEAD
+    assert "more than its 300 MB" in outcome.reason
     assert not [p for p in psutil.Process().children(recursive=True) if p.memory_info().rss > 300 * child.MB]
 
 
