@@ -24,6 +24,7 @@ from analyses.contract import (
 from analyses.quantities import BRAIN, FA, MD, VOLUME, WHITE_MATTER
 from dicom_io.classify import Role
 from dicom_io.results.canvas import HEIGHT, WIDTH, Size, can_draw, width_of, wrapped
+from dicom_io.results.flow import Column, Line, flow, nothing
 from dicom_io.results.modules import source_attributes
 from dicom_io.results.page import StudyText, draw_pages
 from dicom_io.results.page_tables import asymmetry, number, unit_text
@@ -241,3 +242,9 @@ def test_left_stands_under_left_and_right_under_right(make_run):
     assert abs(edge["0.520"] - edge["left"]) < 5
     assert abs(edge["0.410"] - edge["right"]) < 5
     assert edge["+23.7 %"] > edge["right"]
+
+
+def test_a_heading_moves_on_with_its_text():
+    columns = (Column(page, 0, 0, 100) for page in itertools.count())
+    lines = [Line(80, nothing), Line(15, nothing, keep=True), Line(15, nothing)]
+    assert [column.page for _, column, _ in flow(lines, columns)] == [0, 1, 1]
