@@ -87,6 +87,20 @@ def test_a_number_under_another_vr_is_still_that_number() -> None:
     assert data.number(BVALUE) == 700.0
 
 
+def test_a_sequence_stored_as_unknown_is_in_implicit_vr_inside() -> None:
+    """PS3.5 6.2.2: UN of undefined length holds a sequence in implicit VR, whatever stands around it."""
+    inside = implicit(ROWS, struct.pack("<H", 77)) + implicit(CODE_MEANING, b"Brain ")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inside)) + inside
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    opened = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inside + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    for content in (item, opened):
+        unknown = struct.pack("<HH2sHI", 0x0008, 0x2218, b"UN", 0, 0xFFFFFFFF) + content + end
+        _, data = elements.parse(explicit(UID, b"UI", b"1.2\0") + unknown + explicit(ECHO_TIME, b"DS", b"30"))
+        assert data.item(SEQUENCE).text(CODE_MEANING) == "Brain"
+        assert data.item(SEQUENCE).integer(ROWS) == 77
+        assert data.number(ECHO_TIME) == 30
+
+
 def test_a_private_block_is_found_where_it_was_moved_to() -> None:
     ds = made.instance()
     ds.private_block(0x0043, "OTHER", create=True).add_new(0x39, "LO", "x")
