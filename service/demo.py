@@ -275,17 +275,17 @@ def print_measurements(found: Sequence[Found], truth: dict[str, Any] | None) -> 
     known = {
         (row["site"].lower(), row["code"]["meaning"], row["statistic"]): row
         for row in (truth or {}).get("measurements", ())
+        if row["kind"] == "expected"
     }
-    click.echo(
-        f"\n{'site':<26}{'quantity':<28}{'statistic':<20}{'found':>9}"
-        + (f"{'truth':>9}{'±':>8}" if truth else "")
-        + "  unit"
-    )
+    columns = f"\n{'site':<24}{'quantity':<26}{'statistic':<20}{'found':>8} {'unit':<9}"
+    click.echo(columns + (f"{'truth':>8}{'tolerance':>11}" if truth else ""))
     for one in found:
-        line = f"{one.site:<26}{one.quantity:<28}{one.statistic:<20}{one.value:>9.4g}"
+        if not one.site:  # quality: it stands on the pages
+            continue
+        line = f"{one.site:<24}{one.quantity:<26}{one.statistic:<20}{one.value:>8.4g} {one.unit:<9}"
         row = known.get((one.site.lower(), one.quantity, one.statistic.lower()))
         if row is not None:
             tolerance = row["tolerance"]["abs"]
             verdict = "within" if abs(one.value - row["value"]) <= tolerance else "OUTSIDE"
-            line += f"{row['value']:>9.4g}{tolerance:>8.3g}  {verdict}"
-        click.echo(f"{line}  {one.unit}")
+            line += f"{row['value']:>8.4g}{tolerance:>11.3g}  {verdict}"
+        click.echo(line.rstrip())

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.header import InstanceHeader, SeriesHeader
+from dicom_io.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_io.results import codes
 from dicom_io.results.run import Maker
 from dicom_io.results.uids import BETZ_ROOT
@@ -111,7 +112,10 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str) -> FileMetaDataset:
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop_class_uid), UID(sop_instance_uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID, meta.ImplementationVersionName = UID(BETZ_ROOT), "BETZ"
+    meta.ImplementationClassUID, meta.ImplementationVersionName = (
+        UID(IMPLEMENTATION_CLASS_UID),
+        IMPLEMENTATION_VERSION_NAME,
+    )
     return meta
 
 

@@ -39,7 +39,8 @@ def write_report(
     used = sorted((one for run in runs for one in run.sources), key=lambda one: one.first.series_uid)
     patient = middle((used or headers)[0])
     ends = (f"{run.analysis} {run.version} {run.state} {run.reason}" for run in runs)
-    key = (uids.digest(headers), *uids.configuration(maker), *ends)
+    taken_for = sorted(f"{header.first.series_uid} {role.kind} {role.body} {role.reason}" for header, role in series)
+    key = (uids.digest(headers), *uids.configuration(maker), *taken_for, *ends)
     sr = write_sr(patient, runs, maker, key, folder, predecessor)
     return (sr, *_write_pages(patient, used or headers, series, runs, maker, key, folder))
 

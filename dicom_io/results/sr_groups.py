@@ -128,12 +128,14 @@ def _site_group(
 
 
 def _measurements(run: AnalysisRun, numbers: Sequence[Measurement]) -> Iterable[hd.Measurement]:
-    """Each value with its standard deviation; the number of voxels follows the values that it counts."""
+    """Each value, the standard deviation of its voxels once, and after them the number of voxels."""
+    spread_told = set()
     for index, one in enumerate(numbers):
         name, unit = codes.concept(one.quantity.code), codes.unit(one.quantity.unit)
         statistic = codes.concept(codes.STATISTIC[one.statistic])
         yield hd.Measurement(name, _rounded(one.value), unit, derivation=statistic, properties=_properties(run, one))
-        if one.sd is not None:
+        if one.sd is not None and (one.quantity.name, one.sd) not in spread_told:
+            spread_told.add((one.quantity.name, one.sd))
             spread = codes.concept(codes.STATISTIC[Statistic.SD])
             yield hd.Measurement(name, _rounded(one.sd), unit, derivation=spread)
         last_of_its_count = index + 1 == len(numbers) or numbers[index + 1].n != one.n

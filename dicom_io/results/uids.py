@@ -15,7 +15,7 @@ from dicom_io.header import SeriesHeader
 from dicom_io.results.run import Maker
 
 NAMESPACE = uuid.UUID("5b0c1d6e-6f0f-5c8e-9a51-7d2b8c3f4e60")
-BETZ_ROOT = "2.25." + str(uuid.uuid5(NAMESPACE, "root").int)  # of the 99BETZ scheme and this implementation
+BETZ_ROOT = "2.25." + str(uuid.uuid5(NAMESPACE, "root").int)  # of the 99BETZ coding scheme
 
 
 def uid(*key: str) -> str:
