@@ -92,7 +92,16 @@ def run(modules: Sequence[str], prefixes: Sequence[str], results: Path) -> int:
             traceback.print_exc()
             crashed.append(module)
         write(done, crashed, began, results)
+    for text in (appendix(module) for module in modules if module not in crashed):
+        if text:
+            print(f"\n{text}", flush=True)
     return 1 if crashed else 0
+
+
+def appendix(module: str) -> str:
+    """What a module prints below the table, beside its rows (a confusion table); "" when it has nothing."""
+    tell = getattr(importlib.import_module(f"bench.{module}"), "appendix", None)
+    return str(tell()) if tell else ""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Routing on real scanner data: role and body of every series against those that a person wrote down.
 
 The truth is `expected-roles.json`: $BETZ_EXPECTED_ROLES, or beside the unpacked or the packed data sets; its NIfTI
-rows are no business of routing. `python -m bench.route` prints the confusion tables, with names and without.
+rows are no business of routing. The confusion tables, with names and without, come below the rows.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _speed() -> Iterator[Row]:
     yield absolute("route.headers", headers, Better.AT_MOST, 3.0, "s", note=note)
 
 
-def confusion() -> str:
+def appendix() -> str:
     """Two tables, with names and without: expected role and body down, found across, only what occurs."""
     routed = route()
     parts = []
@@ -132,7 +132,3 @@ def _table(pairs: Counter[tuple[str, str]]) -> str:
     head = " " * (width + 4) + "".join(f"{f'[{index}]':>5}" for index in range(1, len(across) + 1))
     lines = [f"  {name:<{width}}  " + "".join(f"{pairs[name, found] or '·':>5}" for found in across) for name in down]
     return "\n".join(["found:", *legend, "expected:", head, *lines])
-
-
-if __name__ == "__main__":
-    print(confusion())
