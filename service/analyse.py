@@ -74,6 +74,7 @@ class Analysed:
 def analyse(folder: Path, out: Path, only: str | None = None, tell: Tell | None = None) -> tuple[Analysed, ...]:
     """Analyse every study below `folder` into `out`; `only` = the one analysis to run. Raises `CannotAnalyse`."""
     analyses = _chosen(only)
+    folder, out = folder.resolve(), out.resolve()  # jobs have a working folder of their own
     found = read_folder(folder)
     if not found.series:
         more = f"; {len(found.unreadable)} files there are not DICOM" if found.unreadable else ""
@@ -102,8 +103,10 @@ def _make_ready(out: Path, folder: Path) -> None:
         old = out / name
         if old.exists() and not (out / "results.json").exists():
             raise CannotAnalyse(f"{old} is there and was not made by betz analyse: choose another --out")
-        if folder.resolve().is_relative_to(old.resolve()):
+        if folder.is_relative_to(old):
             raise CannotAnalyse(f"{out} would be replaced while it is read: choose another --out")
+        if old.exists() and old.is_relative_to(folder):
+            raise CannotAnalyse(f"{old} is below {folder} and would be read as input: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     for name in ("dicom", FIGURES_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -101,7 +101,7 @@ class Site(_Table):
 class Spool(_Table):
     """Where everything lies."""
 
-    path: Path
+    path: Annotated[Path, AfterValidator(Path.absolute)]  # jobs have a working folder of their own
     reserve_mb: Annotated[int, Field(ge=0)] = 5120  # below it the receiver answers 0xA700
 
 

@@ -59,6 +59,21 @@ def test_a_study_where_nothing_can_run_is_reported_with_the_reason_and_is_no_fai
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
+def test_folders_may_be_given_relative_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "in", *series_of(description="t1"))
+    monkeypatch.chdir(tmp_path)
+    (study,) = analyse(Path("in"), Path("out"))
+    assert study.failures == ()
+    assert set(classes(tmp_path / "out")) == {SR, PAGE}
+
+
+def test_results_of_an_earlier_run_are_never_read_as_input(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", *series_of(description="t1"))
+    analyse(folder, folder / "out")
+    with pytest.raises(CannotAnalyse, match="would be read as input"):
+        analyse(folder, folder / "out")
+
+
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", *series_of(description="t1"))
     analyse(folder, tmp_path / "out")

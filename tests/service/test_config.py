@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from service.config import LEDGER_URL_VARIABLE, Config, ConfigError, load
+from service.config import LEDGER_URL_VARIABLE, Config, ConfigError, Spool, load
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "betz.toml"
 EXAMPLES = {"spool.path", "receive.peers", "roles", "deliver.destinations"}  # a site must decide these itself
@@ -137,6 +137,11 @@ def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "nowhere.toml")
+
+
+def test_a_relative_spool_is_found_from_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Spool(path=Path("spool")).path == tmp_path / "spool"
 
 
 def test_the_ledger_url_comes_from_environment_file_key_or_beside_the_spool(
