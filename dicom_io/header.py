@@ -148,16 +148,22 @@ def read_series(paths: Iterable[Path]) -> SeriesHeader:
 
 
 def read_folder(folder: Path) -> Folder:
-    """Every series below `folder`, in the order of their numbers, and what could not be read."""
-    found: dict[str, list[InstanceHeader]] = defaultdict(list)
+    """Every series below `folder`, in the order of their numbers, and what could not be read or is there twice."""
+    first_of: dict[tuple[str, str, str], Path] = {}
+    found: dict[tuple[str, str], list[InstanceHeader]] = defaultdict(list)
     unreadable: list[tuple[Path, str]] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             instance = read_instance(path)
         except Unreadable as reason:
             unreadable.append((path, str(reason)))
+            continue
+        series_key = (instance.study_uid, instance.series_uid)
+        first = first_of.setdefault((*series_key, instance.sop_instance_uid), path)
+        if first == path:
+            found[series_key].append(instance)
         else:
-            found[instance.series_uid].append(instance)
+            unreadable.append((path, f"its SOP Instance UID is that of {first.relative_to(folder)}"))
     series = sorted(map(series_of, found.values()), key=lambda one: (one.first.study_uid, one.first.series_number or 0))
     return Folder(tuple(series), tuple(unreadable))
 

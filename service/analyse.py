@@ -77,8 +77,10 @@ def analyse(folder: Path, out: Path, only: str | None = None, tell: Tell | None 
     folder, out = folder.resolve(), out.resolve()  # jobs have a working folder of their own
     found = read_folder(folder)
     if not found.series:
-        more = f"; {len(found.unreadable)} files there are not DICOM" if found.unreadable else ""
-        raise CannotAnalyse(f"{folder} holds no DICOM series{more}")
+        more = [f"{path.name}: {reason}" for path, reason in found.unreadable[:1]]
+        if len(found.unreadable) > 1:
+            more.append(f"{len(found.unreadable) - 1} more files cannot be read")
+        raise CannotAnalyse("; ".join([f"{folder} holds no DICOM series", *more]))
     studies = by_study(found.series)
     folders = {uid: out if len(studies) == 1 else out / uid for uid in studies}
     for one in folders.values():

@@ -23,7 +23,7 @@ from service import tables
 from service.config import Config, Destination
 from service.ledger import Ledger, Row
 from service.peer import Answer, Broken, Down, NoQuery, Parcel, Peer, Verdict
-from service.states import DeliveryState, Event, Kind, NotAllowed
+from service.states import DeliveryState, Event, JobState, Kind, NotAllowed
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,21 @@ def requeue_interrupted(ledger: Ledger, destination: str | None = None) -> int:
 
 def resend(ledger: Ledger, destination: str) -> int:
     """Queue again what a destination refused, after a person has put right why; returns how many."""
-    table = tables.deliveries
-    query = sa.select(table.c.id).where(table.c.state == DeliveryState.REFUSED, table.c.destination == destination)
+    table, results = tables.deliveries, tables.results
+    query = (
+        sa.select(table.c.id)
+        .join(results, results.c.sop_instance_uid == table.c.sop_instance_uid)
+        .where(table.c.state == DeliveryState.REFUSED, table.c.destination == destination)
+        .where(results.c.job_id.not_in(_superseded_jobs()))
+    )
     rows = ledger.all(query)
     for row in rows:
         ledger.move(Kind.DELIVERY, row["id"], Event.REPLAYED, "sent again by hand", attempts=0, next_try_at=0.0)
     return len(rows)
+
+
+def _superseded_jobs() -> sa.Select[tuple[str]]:
+    return sa.select(tables.jobs.c.job_id).where(tables.jobs.c.state == JobState.SUPERSEDED)
 
 
 class Courier:
@@ -142,14 +151,23 @@ class Courier:
             sa.and_(deliveries.c.state == DeliveryState.HELD, deliveries.c.next_try_at <= time.time()),
         )
         query = (
-            sa.select(deliveries, results.c.kind, results.c.path, results.c.sop_class_uid)
+            sa.select(
+                deliveries,
+                results.c.kind,
+                results.c.path,
+                results.c.sop_class_uid,
+                results.c.job_id.in_(_superseded_jobs()).label("superseded"),
+            )
             .join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
             .where(deliveries.c.destination == self.name, due)
             .order_by(deliveries.c.queued_at, deliveries.c.id)
         )
         studies: dict[str, list[Row]] = {}
         for row in self._ledger.all(query):
-            studies.setdefault(row["study_uid"], []).append(row)
+            if row["superseded"]:  # it was on its way when that happened, and did not arrive
+                self._ledger.try_move(Kind.DELIVERY, row["id"], Event.REPLACED, "replaced while it was on its way")
+            else:
+                studies.setdefault(row["study_uid"], []).append(row)
         return [sorted(rows, key=lambda row: ORDER.index(row["kind"])) for rows in studies.values()]
 
     def _send_study(self, rows: Sequence[Row]) -> bool:

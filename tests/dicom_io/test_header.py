@@ -47,6 +47,21 @@ def test_a_folder_tells_its_series_and_what_it_could_not_read(tmp_path: Path) ->
     assert all(reason.startswith("not a DICOM file") for _, reason in folder.unreadable)
 
 
+def test_an_instance_that_is_there_twice_counts_once_and_is_told(tmp_path: Path) -> None:
+    planes = made.stack(3)
+    for number, one in enumerate([*planes, planes[1]]):
+        made.write(tmp_path / f"{number}.dcm", one)
+    folder = read_folder(tmp_path)
+    assert [len(one.instances) for one in folder.series] == [3]
+    assert folder.unreadable == ((tmp_path / "3.dcm", "its SOP Instance UID is that of 1.dcm"),)
+
+
+def test_two_studies_with_one_series_uid_stay_apart(tmp_path: Path) -> None:
+    for number in (1, 2):
+        made.write(tmp_path / f"{number}.dcm", made.instance(SeriesInstanceUID="1.2.9", StudyInstanceUID=f"1.{number}"))
+    assert [one.first.study_uid for one in read_folder(tmp_path).series] == ["1.1", "1.2"]
+
+
 @pytest.mark.parametrize("name", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
 @pytest.mark.parametrize("uid", ["", "../../etc/passwd", "1..2", "1.02"])
 def test_an_instance_without_proper_uids_is_unreadable(tmp_path: Path, name: str, uid: str) -> None:

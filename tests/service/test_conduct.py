@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from analyses.contract import Cost, Need, RoleKind, Technique
 from service import conduct, jobs, settle
 from service.conduct import Conductor
-from service.config import Config, Deliver, Destination, RoleRule, Settle
+from service.config import Config, Deliver, Destination, RoleRule, Settle, Site
 from service.config import Spool as SpoolSettings
 from service.engine import Engine
 from service.ledger import Ledger, Row, deliveries, events, results, series, studies
@@ -356,6 +356,18 @@ def test_a_dead_job_can_be_replayed_and_its_study_is_reported_again(house: Calla
     here.until_finished()
     assert here.job("raises")["state"] == "done"
     assert here.job(REPORT)["job_id"] != report["job_id"]
+
+
+def test_a_job_that_waits_over_a_change_of_the_site_s_words_is_run_all_the_same(house: Callable[..., House]) -> None:
+    here = house("raises")
+    here.receive(series_of())
+    here.until_finished()
+    jobs.replay(here.ledger, here.spool.path, here.job("raises")["job_id"])
+    here.config = here.config.model_copy(update={"site": Site(timezone="+0100")})
+    here.conductor = here.new_conductor()
+    here.conductor.command = (sys.executable, "-P", str(Path(__file__).with_name("faults.py")), "as good")
+    here.until_finished()
+    assert here.job("raises")["state"] == "done"
 
 
 def test_a_done_job_that_is_replayed_is_really_done_again_with_the_same_result(house: Callable[..., House]) -> None:

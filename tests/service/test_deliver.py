@@ -30,8 +30,8 @@ from service.archive import Archive
 from service.cli import main
 from service.config import Config, Destination
 from service.ledger import Ledger
-from service.states import Event, Kind
-from service.tables import deliveries, events
+from service.states import Event, JobState, Kind
+from service.tables import deliveries, events, jobs
 from tests.service.conftest import Orthanc, free_port
 from tests.service.synthetic import CLASSES, config, data_set, queue, states
 
@@ -488,6 +488,39 @@ def test_what_is_withdrawn_just_before_it_is_sent_stays_withdrawn(tmp_path: Path
         assert courier._send_study(rows)
         assert [state for state, _ in states(ledger, "pacs")] == ["withdrawn", "sent"]
         assert len(archive.stored()) == 1
+
+
+def supersede(ledger: Ledger) -> None:
+    """The job of every queued result is superseded, its deliveries left as they are."""
+    row = {"job_id": "job-1", "study_uid": "1.2", "study_version": 1, "analysis": "dti", "analysis_version": "1"}
+    with ledger.transaction() as connection:
+        connection.execute(jobs.insert().values(**row, state=JobState.SUPERSEDED, created_at=0.0))
+
+
+def test_a_result_that_was_superseded_on_its_way_and_did_not_arrive_is_withdrawn(tmp_path: Path) -> None:
+    with Archive(tmp_path / "a", ae_title="PACS") as archive:
+        there = destination("pacs", archive.port)
+        made_for = config(tmp_path, there)
+        ledger = Ledger(made_for.ledger_url)
+        queue(made_for, ledger, generate_uid(), ("sr", "page"))
+        courier = deliver.Courier(made_for, ledger, there, deliver.Times(1, 1, FAST), threading.Event())
+        courier._start(courier._due()[0])
+        supersede(ledger)
+        deliver.requeue_interrupted(ledger)
+        courier.round()
+        assert [state for state, _ in states(ledger, "pacs")] == ["withdrawn", "withdrawn"]
+        assert not archive.stored()
+
+
+def test_a_refused_result_that_was_superseded_since_is_not_sent_again(tmp_path: Path) -> None:
+    made_for = config(tmp_path, destination("pacs", 1))
+    ledger = Ledger(made_for.ledger_url)
+    queue(made_for, ledger, generate_uid(), ("sr",))
+    for event in (Event.STARTED, Event.PEER_REFUSED):
+        ledger.move(Kind.DELIVERY, 1, event)
+    supersede(ledger)
+    assert deliver.resend(ledger, "pacs") == 0
+    assert [state for state, _ in states(ledger, "pacs")] == ["refused"]
 
 
 def test_the_wait_doubles_up_to_the_longest() -> None:
