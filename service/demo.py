@@ -34,6 +34,7 @@ from service import tables
 from service.archive import Archive
 from service.config import load
 from service.ledger import Ledger
+from service.peer import keep_answers
 
 ASSOCIATIONS = 4
 QUIET_S = 3  # nothing else sends to the demo, so a short silence is proof enough
@@ -181,6 +182,7 @@ def send_share(files: Sequence[Path], port: int, sent: queue.SimpleQueue[None]) 
     association = entity.associate("127.0.0.1", port, ae_title="BETZ")
     if not association.is_established:
         raise DemoError("Betz did not accept the association")
+    keep_answers(association)
     try:
         for file in files:
             status = association.send_c_store(file)

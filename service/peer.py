@@ -171,6 +171,7 @@ class Peer:
             )
         except socket.gaierror:
             raise Down(f"the name {destination.host} has no address: wrong host, or the name service is down") from None
+        keep_answers(association)
         if association.is_established:
             with self._lock:
                 self._open = association
@@ -214,6 +215,22 @@ def send_at_once(event: Event) -> None:
     wire = event.assoc.dul.socket
     if wire is not None and wire.socket is not None:
         wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def keep_answers(association: Association) -> None:
+    """Leave every answer on an association that Betz opened to the caller who waits for it.
+
+    On a loaded machine pynetdicom's own thread (3.0.4, `Association._run_reactor`) now and then takes the answer first
+    and drops it, and `send_*` waits in vain until the time for an answer is over. It looks without waiting, the caller
+    waits. There is nothing that it could miss: on these associations nobody asks Betz for anything.
+    """
+    dimse: Any = association.dimse
+    next_message = dimse.get_msg
+
+    def awaited(block: bool = False) -> Any:
+        return next_message(block=True) if block else (None, None)
+
+    dimse.get_msg = awaited
 
 
 class Storing:
