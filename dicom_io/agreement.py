@@ -38,6 +38,8 @@ class Axes:
 
 def hold_against_headers(volume: Volume, series: SeriesHeader) -> None:
     """Compare all that can be compared; `Unsuitable` names the first disagreement."""
+    if len({instance.frame_of_reference_uid for instance in series.instances}) > 1:  # PS3.3 C.7.4.1: one a series
+        raise Unsuitable("The images of this series lie in different frames of reference.")
     arranged = layout(series)
     axes = array_axes_of(volume, arranged)
     magnitude = [plane for plane in arranged.planes if plane.frame.component is Component.MAGNITUDE]

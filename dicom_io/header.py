@@ -47,7 +47,7 @@ class InstanceHeader:
     transfer_syntax_uid: str
     study_uid: str
     series_uid: str
-    identity: str  # digest of patient ID, issuer, birth date, sex; never the values themselves
+    identity: str  # digest of patient ID (name, where there is none), issuer, birth date, sex; never the values
     age_years: float | None
     sex: str
     study_date: str
@@ -282,8 +282,10 @@ def _body_part(data: Elements) -> str:
 
 
 def _identity(data: Elements) -> str:
-    """Digest of who the patient is; the values themselves go no further."""
+    """Digest of who the patient is, by name only where there is no ID; the values themselves go no further."""
     parts = [data.text(tag).upper() for tag in (0x00100020, 0x00100021, 0x00100030, 0x00100040)]
+    if not parts[0]:
+        parts.append(data.text(0x00100010).upper().rstrip("^ "))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

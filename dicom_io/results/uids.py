@@ -35,7 +35,9 @@ def configuration(maker: Maker) -> tuple[str, str, str]:
 
 
 def tracking_uid(patient: Dataset, analysis: str, site: str, side: str) -> str:
-    """UID of a measured site of a patient, without version or study, so that follow-ups join."""
-    return uid(
-        "tracking", str(patient.get("PatientID", "")), str(patient.get("IssuerOfPatientID", "")), analysis, site, side
-    )
+    """UID of a measured site of a patient, without version or study, so that follow-ups join.
+
+    Without a patient ID nothing says who is followed up: then the study stands for the patient.
+    """
+    who = str(patient.get("PatientID") or "") or f"study {patient.get('StudyInstanceUID', '')}"
+    return uid("tracking", who, str(patient.get("IssuerOfPatientID", "")), analysis, site, side)

@@ -162,14 +162,6 @@ def agreed(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
     return made
 
 
-def mirrored(volume: Volume, axis: int) -> Volume:
-    """The affine of an image whose `axis` was stored the other way round."""
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, axis] * (volume.data.shape[axis] - 1)
-    affine[:3, axis] *= -1
-    return replace(volume, affine=affine)
-
-
 def turned(volume: Volume, degrees: float) -> Volume:
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
@@ -222,6 +214,14 @@ def test_a_disagreement_is_told(agreed: dict[str, tuple[Volume, SeriesHeader]], 
     spoil, sentence = DISAGREEMENTS[fault]
     with pytest.raises(Unsuitable, match=sentence):
         hold_against_headers(spoil(volume), series)
+
+
+@pytest.mark.data
+def test_images_of_two_frames_of_reference_are_no_volume(agreed: dict[str, tuple[Volume, SeriesHeader]]) -> None:
+    volume, series = agreed[UIH]
+    moved = replace(series.instances[-1], frame_of_reference_uid="1.2.3")
+    with pytest.raises(Unsuitable, match="different frames of reference"):
+        hold_against_headers(volume, SeriesHeader((*series.instances[:-1], moved)))
 
 
 @pytest.mark.data

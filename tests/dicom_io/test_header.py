@@ -115,6 +115,9 @@ def test_identity_is_a_digest_that_changes_with_the_person_and_shows_nothing(tmp
     first = identity("a.dcm")
     assert first == identity("b.dcm", PatientName="Other^Spelling")
     assert len({first, identity("c.dcm", PatientID="ID-4712"), identity("d.dcm", PatientBirthDate="19800102")}) == 3
+    nameless = {"PatientID": "", "PatientBirthDate": "", "PatientSex": ""}
+    assert identity("e.dcm", PatientName="A^B", **nameless) == identity("f.dcm", PatientName="A^B^^", **nameless)
+    assert identity("e.dcm", PatientName="A^B", **nameless) != identity("g.dcm", PatientName="C^D", **nameless)
     assert "4711" not in first
 
 

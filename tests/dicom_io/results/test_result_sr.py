@@ -154,6 +154,10 @@ def test_tracking_uids_follow_the_patient_through_studies_and_versions(finished,
     assert tracked(replace(later, version="2"), "b") == first
     stranger = make_run("axial", slices=3, PatientID="P-002")
     assert not set(tracked(stranger, "c")) & set(first)
+    nobody, nobody_else = (
+        make_run("axial", slices=3, PatientID="", StudyInstanceUID=uid) for uid in ("1.2.5", "1.2.6")
+    )
+    assert not set(tracked(nobody, "d")) & set(tracked(nobody_else, "e"))
 
 
 def test_a_new_report_names_the_one_it_replaces(report, finished, maker, tmp_path):
