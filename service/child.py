@@ -30,6 +30,7 @@ TEMPORARY_FOLDER = "tmp"
 PARENT_VARIABLE = "BETZ_PARENT"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 LOOK_EVERY_S = 0.2  # how often memory and time are looked at: a look costs about 1 ms
+FIRST_LOOK_S = 0.02  # and soon after the start, each look twice as late as the one before: short jobs are measured too
 MB = 2**20
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -152,7 +153,9 @@ def _watch(process: subprocess.Popen[bytes], task: Task, use: _Use) -> None:
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        while not poll.poll(LOOK_EVERY_S * 1000):
+        look_after_s = FIRST_LOOK_S
+        while not poll.poll(look_after_s * 1000):
+            look_after_s = min(2 * look_after_s, LOOK_EVERY_S)
             use.peak_bytes = max(use.peak_bytes, _resident_bytes(process.pid))
             if use.peak_bytes > task.memory_mb * MB:
                 use.overrun = f"it needed more than its {task.memory_mb} MB of memory"
