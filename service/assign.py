@@ -151,7 +151,7 @@ class Assigner:
         done = job["state"] == JobState.DONE
         return RunOrder(
             analysis=analysis.name,
-            version=analysis.version,
+            version=job["analysis_version"],  # not the registry's: Betz may be newer than this result
             technique=str(analysis.technique),
             inputs=inputs_of(job),
             state=str(STATE_OF_RUN[JobState(job["state"])]),

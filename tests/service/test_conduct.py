@@ -384,6 +384,15 @@ def test_a_done_job_that_is_replayed_is_really_done_again_with_the_same_result(h
     assert len(here.deliveries("queued")) == 4
 
 
+def test_the_report_names_the_version_that_measured_not_the_one_installed_since(house: Callable[..., House]) -> None:
+    here = house("good")
+    here.receive(series_of())
+    here.until_finished()
+    here.analyses[:] = [Fake("good", version="2")]
+    (run,) = here.new_conductor().assigner.order(here.job(REPORT)).runs
+    assert run.version == "1"
+
+
 def test_a_job_that_did_not_end_cannot_be_replayed(house: Callable[..., House]) -> None:
     here = house("good", needs=[Need("t1", RoleKind.T1)])
     here.receive(series_of())
