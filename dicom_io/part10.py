@@ -166,20 +166,18 @@ class _Walk:
         order = "<" if little else ">"
         self.view = view
         self.explicit = explicit
-        self.tag = struct.Struct(order + "HH").unpack_from
-        self.u16 = struct.Struct(order + "H").unpack_from
+        self.head = struct.Struct(order + "HH2sH").unpack_from  # of most elements in explicit VR
         self.u32 = struct.Struct(order + "L").unpack_from
 
     def element(self, at: int) -> _Element:
         """Read the head of the element at `at`."""
         try:
-            group, number = self.tag(self.view, at)
+            group, number, vr, length = self.head(self.view, at)
             tag = (group << 16) | number
             if not self.explicit or group == 0xFFFE:
                 return _Element(tag, b"", self.u32(self.view, at + 4)[0], at + 8)
-            vr = bytes(self.view[at + 4 : at + 6])
             if vr in SHORT_VRS:
-                return _Element(tag, vr, self.u16(self.view, at + 6)[0], at + 8)
+                return _Element(tag, vr, length, at + 8)
             if vr in LONG_VRS:
                 return _Element(tag, vr, self.u32(self.view, at + 8)[0], at + 12)
         except struct.error:

@@ -6,7 +6,7 @@ Everything here happens inside one transaction of `service.ledger.Ledger.file`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -37,6 +37,9 @@ class Arrival:
     received_at: float
     association_id: str = ""
     reason: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Arrival))
 
 
 class Filing:
@@ -152,7 +155,7 @@ class Filing:
 
 
 def _row(arrival: Arrival) -> dict[str, Any]:
-    return {**asdict(arrival), "state": str(arrival.state)}
+    return {**{name: getattr(arrival, name) for name in COLUMNS}, "state": str(arrival.state)}
 
 
 def arrival_of(kept: Kept) -> Arrival:

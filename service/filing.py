@@ -22,6 +22,7 @@ from service.presence import leave_behind
 from service.spool import Spool
 
 LOG = logging.getLogger("betz.filing")
+GATHER_S = 0.2  # a transaction of one costs as much as one of fifty
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 10.0
 WAITING_AT_MOST = 200_000  # records kept while the ledger is away, about 200 MB
 
@@ -59,6 +60,7 @@ class Filer:
         self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._left_since: float | None = None  # when the first record was dropped for want of room
         self._filed_all = True
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
         self._thread.start()
 
@@ -72,6 +74,7 @@ class Filer:
 
     def close(self, within_s: float) -> bool:
         """File what is left, for at most `within_s`; True when nothing is left to reconcile."""
+        self._closing.set()
         self._records.put(None)
         self._thread.join(within_s)
         return not self._thread.is_alive() and self._filed_all
@@ -81,6 +84,8 @@ class Filer:
         while more:
             batch: deque[Record] = deque()
             record = self._records.get()
+            if record is not None:
+                self._closing.wait(GATHER_S)
             while record is not None:
                 batch.append(record)
                 if len(batch) >= BATCH:

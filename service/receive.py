@@ -16,8 +16,10 @@ from io import BytesIO
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, cast
 
+from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom import _config as pynetdicom_config
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
@@ -63,6 +65,7 @@ class Sender:
 
 def run(config: Config, stop: threading.Event) -> None:
     """Receive until `stop`; then let associations end, for at most `DRAIN_S`."""
+    _do_only_what_is_needed()
     spool = Spool(config.spool.path)
     spool.sweep(time.time() - HALF_WRITTEN_S)
     presence = Presence(spool.path)
@@ -173,6 +176,12 @@ class Receiver:
             return
         self._filer.put(Ended(sender.association_id, outcome, time.time()))
         LOG.info("association.%s calling=%r instances=%d", outcome, sender.ae_title, sender.instances)
+
+
+def _do_only_what_is_needed() -> None:
+    """Spare this process what pynetdicom and pydicom do for each message and nobody here reads."""
+    pynetdicom_config.LOG_HANDLER_LEVEL = "none"  # every message and PDU as text, though no log wants it
+    pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # of UIDs in commands: the spool's names do
 
 
 def may_send(peers: tuple[Peer, ...], calling_ae: str, address: str) -> bool:
