@@ -16,12 +16,14 @@ from typing import Any
 import dcm2niix
 import numpy as np
 import numpy.typing as npt
+import pydicom
 from nibabel.nifti1 import Nifti1Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from analyses.contract import RoleKind, SeriesFacts, Unsuitable, Volume
 from analyses.shared.gradients import B0_MAXIMUM
 from dicom_io.agreement import hold_against_headers
-from dicom_io.header import SeriesHeader
+from dicom_io.header import InstanceHeader, SeriesHeader
 
 TIME_LIMIT_S = 600
 # -ba y: no identity in the sidecar. -z n: no compression of a file that is read once. -p y: Philips values as the
@@ -65,10 +67,21 @@ def convert(series: SeriesHeader, facts: SeriesFacts, folder: Path) -> Volume:
     """
     if not facts.complete:
         raise Unsuitable(f"Volumes are incomplete: {facts.completeness}.")
-    images = magnitudes(run_dcm2niix([instance.path for instance in series.instances], folder))
+    images = magnitudes(run_dcm2niix([readable(instance, folder) for instance in series.instances], folder))
     volume = assemble(images, facts)
     hold_against_headers(volume, series)
     return volume
+
+
+def readable(instance: InstanceHeader, folder: Path) -> Path:
+    """The instance's file, or an inflated copy of it in `folder`: dcm2niix does not read Deflated Explicit VR."""
+    if instance.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
+        return instance.path
+    inflated = pydicom.dcmread(instance.path)
+    inflated.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    path = folder / f"{instance.sop_instance_uid}.dcm"
+    inflated.save_as(path)
+    return path
 
 
 def run_dcm2niix(paths: Sequence[Path], folder: Path) -> tuple[Image, ...]:

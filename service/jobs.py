@@ -103,8 +103,10 @@ def supersede(ledger: Ledger, connection: sa.Connection, job: Row, reason: str) 
 
 def finish(ledger: Ledger, config: Config, job: Row, outcome: Outcome) -> None:
     """Record a job that is done: its state, its results, and one delivery for each destination that takes them."""
+    # the reason of an attempt that failed is no reason of the one that did not; its event keeps it
+    reason = job["reason"] if job["attempts"] <= 1 else f"done at attempt {job['attempts']}"
     with ledger.transaction() as connection:
-        ledger.move(Kind.JOB, job["job_id"], Event.FINISHED, job["reason"], connection=connection, **_spent(outcome))
+        ledger.move(Kind.JOB, job["job_id"], Event.FINISHED, reason, connection=connection, **_spent(outcome))
         for one in outcome.objects:
             values = {
                 "sop_instance_uid": one.sop_instance_uid,

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from analyses.contract import RoleKind, Unsuitable, Volume
 from dicom_io.agreement import hold_against_headers
@@ -214,6 +215,19 @@ def test_a_disagreement_is_told(agreed: dict[str, tuple[Volume, SeriesHeader]], 
     spoil, sentence = DISAGREEMENTS[fault]
     with pytest.raises(Unsuitable, match=sentence):
         hold_against_headers(spoil(volume), series)
+
+
+@pytest.mark.data
+def test_deflated_files_give_the_same_volume(
+    agreed: dict[str, tuple[Volume, SeriesHeader]], data: Data, tmp_path: Path
+) -> None:
+    for number, instance in enumerate(series_of(data, UIH).instances):
+        ds = pydicom.dcmread(instance.path)
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        ds.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    series = read_series(sorted(tmp_path.iterdir()))
+    (tmp_path / "work").mkdir()
+    np.testing.assert_array_equal(converted(series, tmp_path / "work").data, agreed[UIH][0].data)
 
 
 @pytest.mark.data

@@ -181,6 +181,7 @@ def test_a_job_that_fails_twice_succeeds_at_the_third_attempt(house: Callable[..
     here.receive(series_of())
     here.until_finished()
     assert (here.job("fails twice")["state"], here.job("fails twice")["attempts"]) == ("done", 3)
+    assert here.job("fails twice")["reason"] == "done at attempt 3"
 
 
 def test_a_job_over_its_memory_is_dead_at_the_first_attempt(house: Callable[..., House]) -> None:
