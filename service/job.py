@@ -32,7 +32,7 @@ from analyses.contract import (
     Workspace,
 )
 from dicom_io import check, convert, facts
-from dicom_io.classify import classify
+from dicom_io.classify import classify_all
 from dicom_io.header import SeriesHeader
 from dicom_io.part10 import read_file_head, scan_uids
 from dicom_io.results import findings_json, maps, report
@@ -117,14 +117,14 @@ def _find(name: str, analyses: Mapping[str, Analysis] | None) -> Analysis:
 def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Outcome:
     tell = _progress(scratch)
     headers = take_over(scratch, order.series)
-    rules = rules_of(order.rules)
+    roles = dict(zip(headers, classify_all(tuple(headers.values()), rules_of(order.rules)), strict=True))
     with tempfile.TemporaryDirectory() as temporary:
         volumes: dict[str, Volume] = {}
         for number, (need, uid) in enumerate(sorted(order.inputs.items())):
             tell(CONVERTED * number / len(order.inputs), f"reading {need}")
             folder = Path(temporary, f"in{number}")
             folder.mkdir()
-            series_facts = facts.facts(headers[uid], classify(headers[uid], rules))
+            series_facts = facts.facts(headers[uid], roles[uid])
             volumes[need] = convert.convert(headers[uid], series_facts, folder)
         series = {need: headers[uid] for need, uid in order.inputs.items()}
         work = Path(temporary, "work")
@@ -148,8 +148,8 @@ def _analysis(order: Order, part: Path, scratch: Path, analysis: Analysis) -> Ou
 
 def _report(order: Order, part: Path, scratch: Path) -> Outcome:
     headers = take_over(scratch, order.series)
-    rules = rules_of(order.rules)
-    series = [(header, classify(header, rules)) for header in headers.values()]
+    found = tuple(headers.values())
+    series = tuple(zip(found, classify_all(found, rules_of(order.rules)), strict=True))
     runs = [run_of(run, headers) for run in order.runs]
     predecessor = Path(order.predecessor) if order.predecessor else None
     paths = report.write_report(series, runs, maker_of(order), part, predecessor)
@@ -164,7 +164,8 @@ def maker_of(order: Order) -> Maker:
         sign = -1 if order.timezone[0] == "-" else 1
         hours, minutes = int(order.timezone[1:3]), int(order.timezone[3:5])
         zone = timezone(sign * timedelta(hours=hours, minutes=minutes))
-    return Maker(order.software_version, order.device_serial, order.timezone, datetime.fromtimestamp(order.at, zone))
+    moment = datetime.fromtimestamp(order.at, zone)
+    return Maker(order.software_version, order.device_serial, order.timezone, moment, order.digest)
 
 
 def _check(paths: Sequence[Path], sources: Sequence[SeriesHeader], tell: Callable[[float], None]) -> None:

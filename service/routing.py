@@ -13,7 +13,7 @@ from typing import Any
 
 from analyses.contract import Analysis
 from dicom_io import facts
-from dicom_io.classify import SiteRule, classify
+from dicom_io.classify import SiteRule, classify_all
 from dicom_io.header import SeriesHeader
 from dicom_io.part10 import Undecodable, read_file_head
 from service.plan import Candidate, Plan, plan, refuse_all
@@ -31,11 +31,8 @@ def rules_of(table: Iterable[Mapping[str, str]]) -> tuple[SiteRule, ...]:
 def examine(series: Iterable[SeriesHeader], rules: Sequence[SiteRule] = ()) -> tuple[Candidate, ...]:
     """Find the role and the facts of every series, in the order of the scanner's numbers."""
     ordered = sorted(series, key=lambda one: (one.first.series_number or 0, one.first.series_uid))
-    found = []
-    for one in ordered:
-        role = classify(one, rules)
-        found.append((one, role, facts.facts(one, role)))
-    return tuple(found)
+    roles = classify_all(ordered, rules)
+    return tuple((one, role, facts.facts(one, role)) for one, role in zip(ordered, roles, strict=True))
 
 
 def plan_study(candidates: Sequence[Candidate], analyses: Iterable[Analysis]) -> Plan:

@@ -16,7 +16,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from dicom_io.completeness import Completeness, completeness
-from dicom_io.header import InstanceHeader, SeriesHeader, Unreadable, read_instance
+from dicom_io.header import Unreadable
+from service import headers
 from service.arrivals import BATCH, arrival_of
 from service.config import Config
 from service.ledger import Ledger, Row, associations, enter, instances, series, studies
@@ -191,16 +192,13 @@ def _judge(ledger: Ledger, spool: Spool, row: Row) -> Completeness:
 
 
 def _completeness_of(paths: Sequence[Path]) -> Completeness:
-    headers: list[InstanceHeader] = []
-    for path in paths:
-        try:
-            headers.append(read_instance(path))
-        except Unreadable as reason:
-            LOG.warning("instance.unreadable reason=%r", str(reason))
-    if not headers:
+    try:
+        found, unreadable = headers.read_series(paths)
+    except Unreadable:
         return Completeness(None, 0, None, f"none of {len(paths)} headers can be read")
-    headers.sort(key=lambda header: (header.instance_number or 0, header.sop_instance_uid))
-    return completeness(SeriesHeader(tuple(headers)))
+    for _, reason in unreadable:
+        LOG.warning("instance.unreadable reason=%r", reason)
+    return completeness(found)
 
 
 def _known_paths(ledger: Ledger, spool: Spool, folder: Path) -> set[str]:

@@ -27,6 +27,18 @@ def write(folder: Path, *slices: Slice) -> Path:
     return folder
 
 
+def test_a_series_is_told_by_its_partner_in_the_study(tmp_path: Path) -> None:
+    for number, variant in ((1, ["SP", "MTC"]), (2, ["SP"])):
+        for one in series_of(series=number, description="gre"):
+            pulsed = data_set(one)
+            pulsed.ScanningSequence, pulsed.SequenceVariant, pulsed.MRAcquisitionType = "GR", variant, "3D"
+            pulsed.RepetitionTime, pulsed.EchoTime, pulsed.FlipAngle = 35, 4, 9
+            pulsed.ensure_file_meta()
+            pulsed.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            pulsed.save_as(tmp_path / f"{one.uid}.dcm", enforce_file_format=True)
+    assert [one["role"] for one in explain(tmp_path).to_json()["series"]] == ["MT on", "MT off"]
+
+
 def test_the_folder_is_told_in_the_form_of_routing_json(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", *series_of(), *series_of(series=2, description="t1"))
     told = explain(folder, RULES).to_json()

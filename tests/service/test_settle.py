@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from dicom_io.part10 import Origin, Uids
-from service import settle
+from service import headers, settle
 from service.arrivals import arrival_of
 from service.config import Config, Settle
 from service.config import Spool as SpoolSettings
@@ -177,15 +177,15 @@ def test_a_late_slice_reopens_its_study_and_settles_as_the_next_version(house: H
     assert house.series()[DWI[0].series_uid]["complete"] == 1
 
 
-def test_headers_are_read_once_for_each_number_of_instances(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_header_is_read_once_and_planning_finds_it_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    real = settle.read_instance
+    real = headers.header.read_instance
 
     def counting(path: Path) -> object:
         read.append(path)
         return real(path)
 
-    monkeypatch.setattr(settle, "read_instance", counting)
+    monkeypatch.setattr(headers.header, "read_instance", counting)
     house.connect("a-1")
     house.receive(DWI[:2], "a-1", announced=3)
     for _ in range(5):
@@ -199,7 +199,9 @@ def test_headers_are_read_once_for_each_number_of_instances(house: House, monkey
     house.receive(DWI[2:], "a-2", announced=3)
     house.end("a-2")
     assert house.settle() == [STUDY]
-    assert len(read) == 5
+    paths = sorted((house.spool.path / "studies").glob("*/*/*.dcm"))
+    assert len(headers.read_series(paths)[0].instances) == 3, "as planning asks for them"
+    assert sorted(read) == paths
 
 
 def test_an_instance_that_comes_while_its_series_is_judged_is_not_settled_over(
