@@ -137,7 +137,7 @@ def definition_row(case: Case) -> Row:
     chosen = np.flatnonzero((field.lowest > 0) & (signals.min(axis=1) > 0))[::10]
     found = fa_of(from_measured_weights(case.volume, signals[chosen]))
     same = float(np.percentile(np.abs(found - peer[chosen]), 99))
-    note = f"p99; median {np.median(apart):.1e}; ours starts from OLS, it from measured weights; its way in numpy {same:.0e}"
+    note = f"p99; it starts from measured weights, ours from OLS (median {np.median(apart):.0e}); in numpy {same:.0e}"
     value = float(np.percentile(apart, 99))
     return absolute("dti.agree.dwi2tensor_default", value, Better.AT_MOST, 5e-4, "FA", note=note)
 
