@@ -27,7 +27,7 @@ from analyses.dti import quality
 from analyses.dti.acceptance import LEAST_AXES, LEAST_B, MOST_B, axes_of, tensor_shell
 from analyses.dti.dropout import Dropouts, find_dropouts
 from analyses.dti.figure import draw_maps
-from analyses.dti.mask import brain_mask
+from analyses.dti.mask import brain_mask, without_neck
 from analyses.dti.regions import white_matter
 from analyses.dti.table_check import TableCheck, check_table
 from analyses.dti.tensor import WLS_PASSES, TensorField, fit_tensor
@@ -37,6 +37,7 @@ from analyses.shared.orientation import axis_names
 
 DISPLAY = {"FA": (0.0, 1.0), "MD": (0.0, 3.0), "AD": (0.0, 3.0), "RD": (0.0, 3.0)}
 NOT_CORRECTED = "Motion, eddy currents and susceptibility distortion are not corrected in this version."
+LEAST_SHARE_SHOWN = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def measure(volume: Volume, work: Workspace) -> Findings:
     voxel_mm = volume.voxel_mm
     voxel_ml = float(np.prod(voxel_mm)) / 1000.0
     work.progress(0.1, "brain mask")
-    mask = mask_of(series, voxel_mm)
+    mask = without_neck(mask_of(series, voxel_mm), volume.affine)
     work.progress(0.2, "tensor")
     field = fit_tensor(series.data, mask, series.bvals, series.bvecs, threads=work.threads)
     dropouts = find_dropouts(series.data, field, series.bvals, series.bvecs, voxel_mm)
@@ -83,7 +84,7 @@ def measure(volume: Volume, work: Workspace) -> Findings:
         maps=maps,
         figures=draw_maps(field, volume.affine, with_colour=not table.contradicted),
         quality=checks,
-        statements=statements(field, table, inside),
+        statements=statements(field, table, len(series.bvals)),
         provenance=(
             Provenance("tensor: OLS, then weighted least squares", f"{WLS_PASSES} passes"),
             Provenance("numpy", np.__version__),
@@ -187,14 +188,13 @@ def refuse_unsuitable(checks: tuple[QualityCheck, ...]) -> None:
         raise Unsuitable(" ".join(reasons))
 
 
-def statements(field: TensorField, table: TableCheck, inside: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    """Sentences for the page: what was found, and what was not done to the data."""
-    fa, md = float(field.fa[inside].mean()), float(field.md[inside].mean())
-    found = [f"White matter: mean FA {fa:.2f}, mean MD {md:.2f} um2/ms.", NOT_CORRECTED]
+def statements(field: TensorField, table: TableCheck, volumes: int) -> tuple[str, ...]:
+    """Sentences for the page: what was not done to the data, and what was."""
+    found = [NOT_CORRECTED]
     if field.floored:
-        found.append(
-            f"{field.floored} samples were zero or less and counted as {field.floor:.3g}, the smallest positive one."
-        )
+        share = field.floored / (len(field.md) * volumes)
+        words = f"{share:.2%}" if share >= LEAST_SHARE_SHOWN else f"Less than {LEAST_SHARE_SHOWN:.2%}"
+        found.append(f"{words} of the signal values were zero or less and were replaced.")
     if table.contradicted:
         found.append("The colour map is withheld: gradient directions and image axes disagree.")
     return tuple(found)

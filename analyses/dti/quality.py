@@ -33,18 +33,27 @@ WHITE_MATTER_MD = (0.45, 0.95)  # um2/ms, median; outside: b-values or their uni
 
 
 def above(
-    name: str, value: float, unit: str, good: float, sentence: str, *, least: float | None = None
+    name: str,
+    value: float,
+    unit: str,
+    good: float,
+    sentence: str,
+    *,
+    least: float | None = None,
+    tolerance: float = 1.0,
 ) -> QualityCheck:
-    """Check that wants `value` at or above `good`; under `least` it is unsuitable."""
-    verdict = Verdict.GOOD if value >= good else Verdict.LIMITED
+    """Check that wants `value` at or above `good` within a factor `tolerance`; under `least` it is unsuitable."""
+    verdict = Verdict.GOOD if value * tolerance >= good else Verdict.LIMITED
     if least is not None and value < least:
         verdict = Verdict.UNSUITABLE
     return QualityCheck(name, value, unit, f"at least {good:g}", verdict, sentence)
 
 
-def below(name: str, value: float, unit: str, good: float, sentence: str, *, most: float | None = None) -> QualityCheck:
-    """Check that wants `value` at or under `good`; above `most` it is unsuitable."""
-    verdict = Verdict.GOOD if value <= good else Verdict.LIMITED
+def below(
+    name: str, value: float, unit: str, good: float, sentence: str, *, most: float | None = None, tolerance: float = 1.0
+) -> QualityCheck:
+    """Check that wants `value` at or under `good` within a factor `tolerance`; above `most` it is unsuitable."""
+    verdict = Verdict.GOOD if value <= good * tolerance else Verdict.LIMITED
     if most is not None and value > most:
         verdict = Verdict.UNSUITABLE
     return QualityCheck(name, value, unit, f"at most {good:g}", verdict, sentence)
@@ -57,9 +66,9 @@ def check_protocol(
     extent = slices * voxel_mm[2]
     longest, ratio = max(voxel_mm), max(voxel_mm) / min(voxel_mm)
     size = " x ".join(f"{edge:.2g}" for edge in voxel_mm)
-    tensor = f"Tensor from b=0 and b={bvalue:.0f} s/mm2."
+    tensor = f"b=0 and b={bvalue:.0f} s/mm2."
     if bvalue > GOOD_MOST_B:
-        tensor = f"Tensor from b=0 and b={bvalue:.0f} s/mm2: above {GOOD_MOST_B:.0f} diffusivities come out too small."
+        tensor = f"b=0 and b={bvalue:.0f} s/mm2: above {GOOD_MOST_B:.0f} diffusivities come out too small."
     return (
         QualityCheck("volumes", float(facts.volumes), "1", "all", Verdict.GOOD, f"{facts.completeness}."),
         below("b-value", bvalue, "s/mm2", GOOD_MOST_B, tensor),
@@ -69,12 +78,19 @@ def check_protocol(
             condition,
             "1",
             GOOD_CONDITION,
-            f"The directions determine the tensor with condition number {condition:.1f}.",
+            f"Condition number {condition:.1f}.",
             most=MOST_CONDITION,
         ),
-        above("coverage", extent, "mm", GOOD_COVERAGE_MM / ROUNDING, f"Slices cover {extent:.0f} mm."),
-        below("voxel size", longest, "mm", GOOD_VOXEL_MM * ROUNDING, f"Voxels of {size} mm."),
-        below("voxel shape", ratio, "1", GOOD_ANISOTROPY * ROUNDING, f"Longest over shortest voxel edge {ratio:.1f}."),
+        above("coverage", extent, "mm", GOOD_COVERAGE_MM, f"Slices cover {extent:.0f} mm.", tolerance=ROUNDING),
+        below("voxel size", longest, "mm", GOOD_VOXEL_MM, f"Voxels of {size} mm.", tolerance=ROUNDING),
+        below(
+            "voxel shape",
+            ratio,
+            "1",
+            GOOD_ANISOTROPY,
+            f"Longest over shortest edge {ratio:.1f}.",
+            tolerance=ROUNDING,
+        ),
     )
 
 
@@ -119,11 +135,9 @@ def check_fit(field: TensorField, white_matter: npt.NDArray[np.bool_], volumes: 
             negative,
             "1",
             GOOD_NEGATIVE,
-            f"{negative:.1%} of the brain has a negative eigenvalue.",
+            f"Negative diffusivity in {negative:.1%} of the brain.",
         ),
-        below(
-            "saturated FA", saturated, "1", GOOD_SATURATED, f"{saturated:.2%} of the brain has FA above {SATURATED_FA}."
-        ),
+        below("saturated FA", saturated, "1", GOOD_SATURATED, f"FA above {SATURATED_FA} in {saturated:.2%} of it."),
     )
     if volumes < field.tensor.shape[1] + LEAST_FREEDOM:
         sentence = f"{volumes} volumes are too few to tell the noise from the residual."
@@ -131,7 +145,14 @@ def check_fit(field: TensorField, white_matter: npt.NDArray[np.bool_], volumes: 
         return unknown, *checks
     s0 = np.exp(field.tensor[white_matter, 6])
     snr = float(np.median(s0 / np.maximum(field.sigma[white_matter], 1e-12)))
-    measured = above("SNR at b=0", snr, "1", GOOD_SNR, f"SNR {snr:.0f} at b=0 in white matter.", least=LEAST_SNR)
+    measured = above(
+        "SNR at b=0",
+        snr,
+        "1",
+        GOOD_SNR,
+        f"SNR {snr:.0f} at b=0 in white matter.",
+        least=LEAST_SNR,
+    )
     return measured, *checks
 
 
@@ -141,7 +162,8 @@ def check_dropouts(dropouts: Dropouts, judged_volumes: int) -> QualityCheck:
         sentence = f"{judged_volumes} volumes are too few to find lost slices."
         return QualityCheck("lost slices", None, "1", f"at most {GOOD_DROPOUT:g}", Verdict.LIMITED, sentence)
     count = int(dropouts.lost.sum())
-    sentence = f"{count} of {dropouts.judged} slices lost to movement" + (", left out of the fit." if count else ".")
+    lost = f"{count} of {dropouts.judged} slices lost to movement, left out of the fit."
+    sentence = lost if count else f"None of {dropouts.judged} slices lost to movement."
     return below("lost slices", dropouts.share, "1", GOOD_DROPOUT, sentence, most=MOST_DROPOUT)
 
 
@@ -149,16 +171,16 @@ def check_directions(table: TableCheck, axes: tuple[str, str, str]) -> QualityCh
     """Check the b-table; `axes` name the array axes in the patient, for the sentence."""
     limit = f"at least {CLEAR_RATIO:g}"
     if table.agrees:
-        lengths = f"{table.stored_mm:.0f} mm, next {table.rival_mm:.0f} mm"
-        sentence = f"Streamlines are longest with the directions as stored ({lengths})."
+        lengths = f"fibre tracks of {table.stored_mm:.0f} mm; otherwise {table.rival_mm:.0f} mm at most"
+        sentence = f"Gradient directions fit the images ({lengths})."
         return QualityCheck("gradient directions", table.ratio, "1", limit, Verdict.GOOD, sentence)
     if table.contradicted:
         sentence = (
-            f"Gradient directions and image axes disagree ({table.rival.sentence(axes)}): streamlines of "
+            f"Gradient directions and image axes disagree ({table.rival.sentence(axes)}): fibre tracks of "
             f"{table.rival_mm:.0f} mm against {table.stored_mm:.0f} mm as stored. FA and MD stand, directions do not."
         )
     elif table.decided:
-        sentence = "Streamlines do not tell clearly whether the gradient directions fit the image axes."
+        sentence = "Fibre tracks do not tell clearly whether the gradient directions fit the image axes."
     else:
         sentence = "Too little white matter to hold the gradient directions against the image axes."
     value = table.ratio if table.decided else None

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-MARGIN_MM = 14.0  # room for the letters
+MARGIN_MM = 3.0  # the rim of a voxel is not cut off
 STEP_MM = 1.0  # edge of a section's pixel
 
 
@@ -49,9 +49,9 @@ class Plane(Enum):
         return left, right, top, bottom
 
     def place(self, at_mm: float) -> str:
-        """Return the section's place as a reader writes it: "x 4 mm L", "z 20 mm S"."""
+        """Return the plane and its place as a reader writes it: "axial, S 20 mm"."""
         sides = (("L", "R"), ("P", "A"), ("I", "S"))[self.fixed]
-        return f"{'xyz'[self.fixed]} {abs(at_mm):.0f} mm {sides[at_mm > 0]}"
+        return f"{self.name.lower()}, {sides[at_mm > 0]} {abs(at_mm):.0f} mm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,14 @@ def box_around(mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64], mar
     """Box around all voxels of `mask` (x, y, z), with a margin."""
     corners = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     return Box(corners.min(axis=0) - margin_mm, corners.max(axis=0) + margin_mm)
+
+
+def tight(inside: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of the smallest frame around what is `inside` (row, column); all of it when nothing is."""
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def section(

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analyses.contract import Figure, Findings, Statistic, Verdict
+from analyses.contract import Body, Figure, Findings, RoleKind, Statistic
 from dicom_io.classify import Role
 from dicom_io.header import SeriesHeader
-from dicom_io.results.canvas import AMBER, MARGIN, QUIET, TEXT, WIDTH, Canvas, Size, can_draw, width_of
-from dicom_io.results.flow import Cell, Column, Line, flow, heading, row, sentence, space
+from dicom_io.results.canvas import MARGIN, QUIET, TEXT, WIDTH, Canvas, Size, can_draw, width_of
+from dicom_io.results.flow import GAP, Cell, Column, Line, flow, heading, row, sentence, space
 from dicom_io.results.modules import RESEARCH_SENTENCE
-from dicom_io.results.page_tables import measurement_table, quality_lines, readable
+from dicom_io.results.page_tables import measurement_table, quality_lines, readable, reasons
 from dicom_io.results.run import AnalysisRun, RunState
 
 TOP, BOTTOM = 180, 1124  # of the columns; above the header, below the footer
 GUTTER = 40
-LEFT_WIDTH = 880
+LEFT_WIDTH = 900  # figures are drawn for it, pixel by pixel
 RIGHT_X, RIGHT_WIDTH = MARGIN + LEFT_WIDTH + GUTTER, WIDTH - 2 * MARGIN - LEFT_WIDTH - GUTTER
-OVERVIEW_PICTURE_HEIGHTS = range(600, 420, -20)  # the largest with which the fewest pages do
-PICTURE_HEIGHTS = range(760, 480, -20)
-LARGEST_ENLARGEMENT = 1.5
+SERIES_WIDTHS = (66, 336, 196, LEFT_WIDTH - 66 - 336 - 196 + GAP)
+CAPTION_GAP, PICTURE_GAP = 2, 14
+NEVER_USED = (RoleKind.DERIVED, RoleKind.LOCALIZER, RoleKind.UNKNOWN)
 MISSING_GLYPH = "\u25a1"
 
 
@@ -63,89 +63,81 @@ def draw_pages(
 
 
 def overview(series: Sequence[tuple[SeriesHeader, Role]], runs: Sequence[AnalysisRun]) -> list[Sheet]:
-    """The study at a glance: main numbers and quality of each technique, its series, and what was not run and why."""
-    measured = [run for run in runs if run.findings is not None]
-    pictures = [run.findings.figures[0] for run in measured if run.findings and run.findings.figures]
-    right = [line for run in measured if run.findings for line in _summary(run, run.findings)]
-    right += _series_of_study(series)
+    """The study at a glance: main numbers and quality of each technique, what was not run and why, and its series."""
+    measured = [(run, run.findings) for run in runs if run.findings is not None]
+    pictures = [findings.figures[0] for _, findings in measured if findings.figures]
+    right = [line for run, findings in measured for line in _summary(run, findings)]
+    right += _not_run(runs)
     left = [] if pictures else sentence("No pictures: no analysis of this study made one.", LEFT_WIDTH, QUIET)
-    left += _not_run(runs)
+    left += _series_of_study(series, runs)
     footer = "Values describe measurements; they are not a diagnosis."
-    return _sheets("Overview of the study", footer, pictures[:1], left, right, OVERVIEW_PICTURE_HEIGHTS)
+    return _laid_out("Overview of the study", footer, pictures[:1], left, right)
 
 
 def technique(run: AnalysisRun, findings: Findings) -> list[Sheet]:
-    """Main picture, table, quality, and what it was made from."""
+    """Quality in words and the table beside the pictures, and what they were made from under them."""
     norms = [item for item in findings.provenance if item.what.startswith("norms")]
-    right = measurement_table(findings, RIGHT_WIDTH)
-    right += sentence(
-        f"Compared with {norms[0].what} {norms[0].version}." if norms else "No norms of this site: values stand alone.",
-        RIGHT_WIDTH,
-        QUIET,
+    right = quality_lines(findings, RIGHT_WIDTH)
+    right += measurement_table(findings, RIGHT_WIDTH)
+    compared = f"Compared with {norms[0].what} {norms[0].version}." if norms else "No norms of this site."
+    used = "; ".join(f"{need}: series {_series_name(one)}" for need, one in sorted(run.series.items()))
+    left = sentence(
+        _drawable(" ".join([f"{used}." if used else "", compared, *findings.statements]).strip()), LEFT_WIDTH
     )
-    right += quality_lines(findings, RIGHT_WIDTH)
-    if findings.provenance:
-        made = "; ".join(f"{item.what} {item.version}" for item in findings.provenance)
-        right += [space(), *sentence(_drawable(f"Made with {made}."), RIGHT_WIDTH, QUIET)]
-    left = heading("Data and method", LEFT_WIDTH)
-    for need, one in sorted(run.series.items()):
-        left += sentence(f"{need}: series {_series_name(one)}", LEFT_WIDTH)
-    for text in findings.statements:
-        left += sentence(_drawable(text), LEFT_WIDTH)
     footer = f"{run.analysis} version {run.version} · series {', '.join(_short_name(one) for one in run.sources)}"
-    return _sheets(run.technique.value, footer, findings.figures, left, right, PICTURE_HEIGHTS)
+    return _laid_out(run.technique.value, footer, findings.figures, left, right)
 
 
 def _summary(run: AnalysisRun, findings: Findings) -> list[Line]:
-    """A technique in a few lines: its means, and its quality in a word with the reason."""
+    """A technique in a few lines: its quality in a word with the reasons, and its means."""
     lines = heading(run.technique.value, RIGHT_WIDTH)
+    lines += sentence(f"Quality: {findings.verdict}", RIGHT_WIDTH, bold=True) + reasons(findings, RIGHT_WIDTH)
     first = [one for one in findings.measurements if one.statistic in (Statistic.MEAN, Statistic.TOTAL)]
-    lines += measurement_table(Findings(measurements=tuple(first), quality=findings.quality), RIGHT_WIDTH, titled=False)
-    verdict = findings.verdict
-    reasons = [check.sentence for check in findings.quality if check.verdict is verdict]
-    text = "Quality: good" if verdict is Verdict.GOOD else f"Quality: {verdict} — {' '.join(reasons)}"
-    return [*lines, space(8), *sentence(_drawable(text), RIGHT_WIDTH, TEXT if verdict is Verdict.GOOD else AMBER)]
+    means = Findings(measurements=tuple(first), quality=findings.quality)
+    return [*lines, space(8), *measurement_table(means, RIGHT_WIDTH, titled=False)]
 
 
-def _series_of_study(series: Sequence[tuple[SeriesHeader, Role]]) -> list[Line]:
-    widths = (84, RIGHT_WIDTH - 84 - 200, 200)
-    lines = heading("Series of the study", RIGHT_WIDTH)
+def _series_of_study(series: Sequence[tuple[SeriesHeader, Role]], runs: Sequence[AnalysisRun]) -> list[Line]:
+    """Every series: what it was taken for and what measured it; what no analysis can use in a few words."""
+    users: dict[str, list[str]] = {}
+    for run in runs:
+        for one in run.sources if run.findings is not None else ():
+            users.setdefault(one.first.series_uid, []).append(run.technique.value)
+    lines = heading("Series of the study", LEFT_WIDTH)
+    head = (
+        Cell("no.", "right", QUIET),
+        *(Cell(name, colour=QUIET) for name in ("description", "taken as", "used for")),
+    )
+    lines += row(head, SERIES_WIDTHS, keep=True)
+    beside: dict[str, list[str]] = {}
     for header, role in sorted(series, key=lambda pair: (pair[0].first.series_number or 0, pair[0].first.series_uid)):
+        use = ", ".join(users.get(header.first.series_uid, ()))
+        if role.kind in NEVER_USED and not use:
+            beside.setdefault(role.kind.value, []).append(_short_name(header))
+            continue
         number = "" if header.first.series_number is None else str(header.first.series_number)
-        kind = str(role.kind) if role.body == "brain" else f"{role.kind}, {role.body}"
         cells = (
             Cell(number, "right", QUIET),
-            Cell(_drawable(header.first.series_description) or "(no description)"),
-            Cell(kind, colour=QUIET),
+            Cell(_drawable(header.first.series_description) or "(no description)", bold=bool(use)),
+            Cell(str(role.kind) if role.body in (Body.BRAIN, Body.NONE) else f"{role.kind}, {role.body}"),
+            Cell(use or "not used", colour=TEXT if use else QUIET),
         )
-        lines += row(cells, widths)
+        lines += row(cells, SERIES_WIDTHS)
+    for kind, names in beside.items():
+        lines += [space(8), *sentence(f"Not used, {kind}: {'; '.join(names)}.", LEFT_WIDTH, QUIET)]
     return lines
 
 
 def _not_run(runs: Sequence[AnalysisRun]) -> list[Line]:
     missing = [run for run in runs if run.state is not RunState.DONE]
-    lines = heading("Not run, and why", LEFT_WIDTH)
+    lines = heading("Not run, and why", RIGHT_WIDTH)
     if not missing:
-        return lines + sentence("Everything that Betz knows was run.", LEFT_WIDTH, QUIET)
+        return lines + sentence("Every analysis of this version was run.", RIGHT_WIDTH, QUIET)
     for run in missing:
         lines.append(space(8))
-        lines += row((Cell(f"{run.technique} ({run.analysis}): {run.state}", bold=True),), (LEFT_WIDTH,), keep=True)
-        lines += sentence(_drawable(run.reason) or "no reason was given", LEFT_WIDTH, indent=24)
+        lines += row((Cell(f"{run.technique}: {run.state}", bold=True),), (RIGHT_WIDTH + GAP,), keep=True)
+        lines += sentence(_drawable(run.reason) or "no reason was given", RIGHT_WIDTH)
     return lines
-
-
-def _sheets(
-    title: str,
-    footer: str,
-    pictures: Sequence[Figure],
-    left: Sequence[Line],
-    right: Sequence[Line],
-    picture_heights: Sequence[int],
-) -> list[Sheet]:
-    """The layout with the largest picture height among those that need the fewest pages."""
-    trimmed = [_trimmed(picture) for picture in pictures]
-    tried = [_laid_out(title, footer, trimmed, left, right, height) for height in picture_heights]
-    return min(tried, key=len)
 
 
 def _laid_out(
@@ -154,7 +146,6 @@ def _laid_out(
     pictures: Sequence[Figure],
     left: Sequence[Line],
     right: Sequence[Line],
-    picture_height: int,
 ) -> list[Sheet]:
     """Lay pictures and lines out on as many pages as they need; every page has the same two columns."""
     sheets: list[Sheet] = []
@@ -165,18 +156,20 @@ def _laid_out(
         return sheets[number]
 
     page, y = 0, TOP
-    for picture in pictures:
-        width, height = _fitted(picture, picture_height)
-        caption = [*sentence(_drawable(picture.caption), LEFT_WIDTH, QUIET)]
-        needed = height + 8 + sum(line.height for line in caption)
+    for picture in map(_trimmed, pictures):
+        caption = sentence(_drawable(picture.caption), LEFT_WIDTH, QUIET)
+        words = sum(line.height for line in caption)
+        width, height = _fitted(picture, BOTTOM - TOP - CAPTION_GAP - words)
+        needed = height + CAPTION_GAP + words
         if y > TOP and y + needed > BOTTOM:
             page, y = page + 1, TOP
-        sheet(page).pictures.append((picture, MARGIN + (LEFT_WIDTH - width) // 2, y, width, height))
-        y += height + 8
+        sheet(page).pictures.append((picture, MARGIN, y, width, height))
+        y += height + CAPTION_GAP
         for line in caption:
             sheet(page).lines.append((line, MARGIN, y))
             y += line.height
-    for line, column, top in flow(left, _columns(MARGIN, page, y + 24 if y > TOP else TOP)):
+        y += PICTURE_GAP
+    for line, column, top in flow(left, _columns(MARGIN, page, y)):
         sheet(column.page).lines.append((line, column.x, top))
     for line, column, top in flow(right, _columns(RIGHT_X, 0, TOP)):
         sheet(column.page).lines.append((line, column.x, top))
@@ -201,8 +194,9 @@ def _trimmed(picture: Figure) -> Figure:
 
 
 def _fitted(picture: Figure, height: int) -> tuple[int, int]:
+    """Width and height on the page."""
     rows, columns = picture.rgb.shape[:2]
-    scale = min(LEFT_WIDTH / columns, height / rows, LARGEST_ENLARGEMENT)
+    scale = min(LEFT_WIDTH / columns, height / rows, 1.0)  # never enlarged: made for the page
     return max(1, round(columns * scale)), max(1, round(rows * scale))
 
 

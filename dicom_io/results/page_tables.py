@@ -1,17 +1,16 @@
-"""Tables of the result page: measurements by region with aligned decimals, and the quality checks with their limits."""
+"""Tables of the result page: measurements by region with aligned decimals, and the quality in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analyses.contract import Findings, Laterality, Measurement, QualityCheck, Statistic, Verdict
+from analyses.contract import Findings, Laterality, Measurement, Statistic, Verdict
 from analyses.quantities import VOLUME, Quantity
-from dicom_io.results.canvas import ACCENT, AMBER, QUIET, TEXT, width_of
+from dicom_io.results.canvas import ACCENT, AMBER, QUIET, TEXT
 from dicom_io.results.flow import GAP, Cell, Line, heading, row, sentence, space
 
 UNIT_TEXT = {"1": "", "um2/ms": "µm²/ms", "s/mm2": "s/mm²", "mm2": "mm²", "mm3": "mm³", "%": "%", "deg": "°"}
 _STATISTICS, _SIDED = ("mean", "SD", "median"), ("left", "right", "asymmetry")
-HALVES_GAP = 28  # between two checks on one line
 Place = dict[tuple[Statistic, Laterality | None], Measurement]
 
 
@@ -32,54 +31,32 @@ def measurement_table(findings: Findings, width: int, titled: bool = True) -> li
         lines += _region(site, quantities, width)
         lines += (_sided_rows if sided else _rows)(quantities, _widths(width, columns))
     if titled and any(one.quality is not Verdict.GOOD for one in findings.measurements):
-        lines += [space(8), *sentence("Grey numbers are of limited quality: the reasons stand below.", width, QUIET)]
+        lines += [space(8), *sentence("Grey: limited quality, for the reasons above.", width, QUIET)]
     return lines
 
 
 def quality_lines(findings: Findings, width: int) -> list[Line]:
-    """Every check that is not good with its reason and limit, then what is good, two checks a line."""
+    """The verdict in a word, every check that is not good as its reason, then in one paragraph what is good."""
     lines = heading(f"Quality: {findings.verdict}", width)
+    if not findings.quality:
+        return lines + sentence("No quality check was made.", width, QUIET)
+    lines += reasons(findings, width)
+    good = [check.sentence for check in findings.quality if check.verdict is Verdict.GOOD and check.sentence]
+    return lines + (sentence(readable(" ".join(map(_ended, good))), width, QUIET) if good else [])
+
+
+def reasons(findings: Findings, width: int) -> list[Line]:
+    """Why numbers are not good, a paragraph a check with the limit that it missed."""
+    lines = []
     for check in findings.quality:
         if check.verdict is not Verdict.GOOD:
-            text = f"{check.name} {check.verdict} ({check.limit}): {check.sentence}"
-            lines += sentence(readable(text[:1].upper() + text[1:]), width, AMBER)
-    good = [check for check in findings.quality if check.verdict is Verdict.GOOD]
-    lines += _packed(good, width)
-    return lines if findings.quality else lines + sentence("No quality check was made.", width, QUIET)
-
-
-def _packed(checks: Sequence[QualityCheck], width: int) -> list[Line]:
-    """Two checks a line where both are short enough for half of it."""
-    lines: list[Line] = []
-    half = (width - HALVES_GAP) // 2
-    waiting = list(checks)
-    while waiting:
-        pair = waiting[:2]
-        if len(pair) == 2 and all(sum(map(width_of, _checked(one))) + 2 * GAP <= half for one in pair):
-            (left, first), (right, second) = map(_checked, pair)
-            cells = (Cell(left, colour=QUIET), Cell(first, "right"), Cell(""), Cell(right, colour=QUIET))
-            one, two = width_of(left) + GAP, width_of(right) + GAP
-            widths = (one, half - one + GAP, HALVES_GAP - GAP, two, half - two + GAP)
-            lines += row((*cells, Cell(second, "right")), widths)
-            waiting = waiting[2:]
-        else:
-            name, value = _checked(pair[0])
-            lines += row((Cell(name, colour=QUIET), Cell(value, "right")), _shares(width + GAP, (60, 40)))
-            waiting = waiting[1:]
+            limit = f"{check.limit} {unit_text(check.unit)}".strip()
+            lines += sentence(readable(f"{_ended(check.sentence)} Wanted: {limit}."), width, AMBER)
     return lines
 
 
-def _checked(check: QualityCheck) -> tuple[str, str]:
-    value = "" if check.value is None else f"{number(check.value)} {unit_text(check.unit)}".strip()
-    return check.name, value
-
-
-def number(value: float) -> str:
-    """A number of no known quantity: whole, or three significant digits, two when it is small."""
-    size = abs(value)
-    if size >= 100 or value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.01 else 4}f}"
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def readable(text: str) -> str:
@@ -121,7 +98,7 @@ def _rows(quantities: dict[Quantity, Place], widths: Sequence[int]) -> list[Line
 def _sided_rows(quantities: dict[Quantity, Place], widths: Sequence[int]) -> list[Line]:
     lines = []
     for quantity, place in quantities.items():
-        for statistic in dict.fromkeys(statistic for statistic, _ in place):
+        for statistic in dict.fromkeys(statistic for statistic, _ in place if statistic is not Statistic.SD):
             left, right = (place.get((statistic, side)) for side in (Laterality.LEFT, Laterality.RIGHT))
             main = left or right
             if main is None:
@@ -159,7 +136,7 @@ def _shares(width: int, parts: Sequence[int]) -> tuple[int, ...]:
 
 
 def _widths(width: int, columns: Sequence[str]) -> tuple[int, ...]:
-    parts = (38, 19, 18, 25) if columns == _SIDED else (40, *(60 // len(columns) for _ in columns))
+    parts = (37, 18, 18, 27) if columns == _SIDED else (40, *(60 // len(columns) for _ in columns))
     return _shares(width + GAP, parts)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analyses.shared.orientation import axis_names
-from analyses.shared.sections import Box, Plane, section
+from analyses.shared.sections import Box, Plane, section, tight
 
 BOX = Box(np.array([-50.0, -60.0, -40.0]), np.array([50.0, 60.0, 40.0]))
 RIGHT_FRONT_TOP = np.array([30.0, 40.0, 20.0])
@@ -66,8 +66,16 @@ def test_letters_and_places() -> None:
     assert Plane.AXIAL.letters() == ("R", "L", "A", "P")
     assert Plane.CORONAL.letters() == ("R", "L", "S", "I")
     assert Plane.SAGITTAL.letters() == ("A", "P", "S", "I")
-    assert Plane.SAGITTAL.place(-4.2) == "x 4 mm L"
-    assert Plane.AXIAL.place(20.0) == "z 20 mm S"
+    assert Plane.SAGITTAL.place(-4.2) == "sagittal, L 4 mm"
+    assert Plane.CORONAL.place(-16.0) == "coronal, P 16 mm"
+    assert Plane.AXIAL.place(20.0) == "axial, S 20 mm"
+
+
+def test_a_frame_lies_close_around_what_is_shown() -> None:
+    inside = np.zeros((9, 7), dtype=bool)
+    inside[2:5, 3:7] = True
+    assert tight(inside) == (slice(2, 5), slice(3, 7))
+    assert inside[tight(np.zeros((9, 7), dtype=bool))].shape == (9, 7)
 
 
 def test_array_axes_are_named_after_the_patient() -> None:

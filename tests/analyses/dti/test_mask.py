@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from synthetic_head import head, tensors
 
-from analyses.dti.mask import brain_mask, eroded, largest_component, otsu
+from analyses.dti.mask import brain_mask, eroded, largest_component, otsu, without_neck
 
 ISOTROPIC = (3.0, 3.0, 3.0)
 
@@ -72,3 +72,22 @@ def test_a_dim_deep_brain_that_opens_at_the_base_is_filled() -> None:
     column = ((x - 26) ** 2 + (y - 31) ** 2 < 36) & (z < 26)
     data[column & brain] *= 0.05
     assert mask_of(data)[26, 31, 12:24].all()
+
+
+def test_the_neck_under_a_brain_is_left_out_however_slices_were_stored() -> None:
+    """A brain with half axes of 60 and 70 mm with a neck of 9 cm2 under it, on sagittal slices stored head first."""
+    affine = np.array([[0, 0, 3.0, -66], [2.5, 0, 0, -80], [0, -2.5, 0, 80], [0, 0, 0, 1]])
+    index = np.indices((64, 80, 45)).reshape(3, -1).T
+    x, y, z = (index @ affine[:3, :3].T + affine[:3, 3]).T.reshape(3, 64, 80, 45)
+    brain = (x / 60) ** 2 + (y / 70) ** 2 + (z / 60) ** 2 < 1
+    neck = (x**2 + y**2 < 17**2) & (z < 0) & ~brain
+    assert neck.sum() * 0.01875 > 25  # ml
+    found = without_neck(brain | neck, affine)
+    assert (found & neck & (z < -60)).sum() == 0
+    assert dice(found, brain) > 0.99
+
+
+def test_a_brain_that_ends_at_the_edge_of_the_slab_is_not_shortened() -> None:
+    brain = np.zeros((50, 60, 20), dtype=bool)
+    brain[5:45, 5:55, :15] = True
+    assert np.array_equal(without_neck(brain, np.diag([3.0, 3.0, 3.0, 1.0])), brain)
