@@ -26,12 +26,14 @@ class Maker:
 
     timezone: "+hhmm" of the site, used where a source has no TimezoneOffsetFromUTC; "" = none.
     at: moment of the first run of this version of the study, with its zone.
+    inputs: digest of all bytes that the job works on; UIDs follow it, so that changed files never share a result's UID.
     """
 
     software_version: str
     device_serial: str
     timezone: str
     at: datetime
+    inputs: str = ""
 
 
 class RunState(StrEnum):

@@ -29,9 +29,9 @@ def digest(series: Iterable[SeriesHeader]) -> str:
     return hashlib.sha256("\n".join(uids).encode("ascii")).hexdigest()
 
 
-def configuration(maker: Maker) -> tuple[str, str, str]:
-    """Key parts of who makes the object; not the moment, so that a repetition keeps its UIDs."""
-    return maker.software_version, maker.device_serial, maker.timezone
+def configuration(maker: Maker) -> tuple[str, str, str, str]:
+    """Key parts of who makes the object of what; not the moment, so that a repetition keeps its UIDs."""
+    return maker.software_version, maker.device_serial, maker.timezone, maker.inputs
 
 
 def tracking_uid(patient: Dataset, analysis: str, site: str, side: str) -> str:

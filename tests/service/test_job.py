@@ -173,6 +173,13 @@ def test_the_same_job_again_makes_the_same_bytes(tmp_path: Path) -> None:
     assert both[0] == both[1]
 
 
+def test_other_bytes_under_the_same_uids_give_results_of_other_uids(tmp_path: Path) -> None:
+    first = perform(order_in(tmp_path), tmp_path)
+    other = perform(order_in(tmp_path, results="other", digest="ab13"), tmp_path)
+    assert not {one.sop_instance_uid for one in first.objects} & {one.sop_instance_uid for one in other.objects}
+    assert not {one.series_uid for one in first.objects} & {one.series_uid for one in other.objects}
+
+
 def test_the_seed_is_of_the_inputs_and_of_nothing_else(tmp_path: Path) -> None:
     def value(results: str, digest: str) -> float:
         order = order_in(tmp_path, results, digest)
