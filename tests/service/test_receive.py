@@ -28,6 +28,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 from pynetdicom import AE, build_context
+from pynetdicom.dimse_messages import C_STORE_RSP
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
@@ -36,7 +37,7 @@ from service.config import Peer
 from service.filing import Filer
 from service.intake import Intake
 from service.ledger import Ledger, associations, instances, series
-from service.receive import may_send, plain_address
+from service.receive import LAST_OF_COMMAND, may_send, plain_address, success_of
 from service.settle import reconcile
 from service.sop_classes import PRIVATE, STORAGE, TRANSFER_SYNTAXES
 from service.spool import Spool
@@ -311,6 +312,19 @@ def test_undecodable_bytes_are_c001_and_quarantined(receivers: Receivers) -> Non
     found = [path for path in receivers.quarantined() if data_set_of(path) == implicit]
     assert len(found) == 1
     assert "no value representation" in found[0].with_suffix(".reason").read_text()
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34"])
+def test_success_is_encoded_as_the_library_encodes_it(uid: str) -> None:
+    response = C_STORE()
+    response.MessageIDBeingRespondedTo = 258
+    response.AffectedSOPClassUID = MRImageStorage
+    response.AffectedSOPInstanceUID = uid
+    response.Status = SUCCESS
+    message = C_STORE_RSP()
+    message.primitive_to_message(response)
+    (pdata,) = message.encode_msg(1, 16382)
+    assert pdata.presentation_data_value_list == [(1, LAST_OF_COMMAND + success_of(response))]
 
 
 def test_a_command_of_another_class_than_its_context_is_refused(receivers: Receivers) -> None:
