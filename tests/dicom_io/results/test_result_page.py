@@ -183,6 +183,8 @@ def test_a_series_that_measured_nothing_is_called_not_used(make_run, make_series
     words = worded(draw_pages(STUDY, [(run.series["dwi"], DWI), (other, t1), (map_, derived)], [run]))[0]
     at = words.index("T1 sag")
     assert words[at + 1 : at + 3] == ["T1", "not used"]
+    at = words.index("DTI b1000")
+    assert words[at + 1 : at + 3] == ["DWI", "Diffusion tensor imaging"]
     assert "Not used, derived: 10 ADC." in words
 
 
