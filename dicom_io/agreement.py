@@ -16,6 +16,7 @@ from analyses.shared.orientation import axis_directions
 from dicom_io.frames import Component
 from dicom_io.header import InstanceHeader, SeriesHeader
 from dicom_io.layout import Layout, Plane, layout, nearest
+from dicom_io.pixels import hold_pixels
 
 VOXEL_TOLERANCE = 0.005  # relative; headers round spacing to four digits
 SAME_DIRECTION = 0.9999  # cosine of 0.8 degrees
@@ -50,6 +51,7 @@ def hold_against_headers(volume: Volume, series: SeriesHeader) -> None:
     hold_times(volume, series, arranged)
     if volume.bvals is not None and volume.bvecs is not None:
         hold_diffusion(volume, [plane for plane in columns if not plane.frame.isotropic])
+    hold_pixels(volume, [plane for plane in magnitude if not plane.frame.isotropic], arranged)
 
 
 def array_axes_of(volume: Volume, arranged: Layout) -> Axes:

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from dicom_io import elements as part5
@@ -47,7 +48,7 @@ class InstanceHeader:
     transfer_syntax_uid: str
     study_uid: str
     series_uid: str
-    identity: str  # digest of patient ID (name, where there is none), issuer, birth date, sex; never the values
+    identity: str  # digests of patient ID (name, where there is none), issuer, birth date, sex: see `one_patient`
     age_years: float | None
     sex: str
     study_date: str
@@ -281,12 +282,28 @@ def _body_part(data: Elements) -> str:
     return ""
 
 
+IDENTITY_TAGS = (0x00100020, 0x00100021, 0x00100030, 0x00100040)  # patient ID, its issuer, birth date, sex
+NAME_TAG = 0x00100010
+
+
 def _identity(data: Elements) -> str:
-    """Digest of who the patient is, by name only where there is no ID; the values themselves go no further."""
-    parts = [data.text(tag).upper() for tag in (0x00100020, 0x00100021, 0x00100030, 0x00100040)]
-    if not parts[0]:
-        parts.append(data.text(0x00100010).upper().rstrip("^ "))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    """Digests of who the patient is, one a field, "" where it is not said; the values themselves go no further.
+
+    The name counts only where there is no ID: the same person's name is spelt in many ways.
+    """
+    parts = [data.text(tag).upper() for tag in IDENTITY_TAGS]
+    parts.append("" if parts[0] else data.text(NAME_TAG).upper().rstrip("^ "))
+    return "|".join(hashlib.sha256(part.encode()).hexdigest()[:32] if part else "" for part in parts)
+
+
+def one_patient(instances: Iterable[InstanceHeader]) -> bool:
+    """Whether nothing says that the instances are of two patients; a field that is empty in one contradicts nothing.
+
+    But an ID in one and only a name in another cannot be compared: these are two patients.
+    """
+    fields = list(zip_longest(*{tuple(one.identity.split("|")) for one in instances}, fillvalue=""))
+    named_differently = len(fields) > len(IDENTITY_TAGS) and any(fields[0]) and any(fields[-1])
+    return not named_differently and all(len(set(said) - {""}) <= 1 for said in fields)
 
 
 def _is_quality_control(data: Elements) -> bool:

@@ -169,7 +169,11 @@ class Conductor:
         runs = [job for job in all_jobs if job["analysis"] != REPORT]
         if any(job["state"] not in jobs.ENDED and job["folder"] for job in runs):
             return
-        if all(job["reason"] == TWO_PATIENTS for job in runs):
+        if runs and all(job["reason"] == TWO_PATIENTS for job in runs):
+            with self.ledger.transaction() as connection:  # what an earlier version found must not leave any more
+                for job in all_jobs:
+                    if job["analysis"] == REPORT:
+                        self._supersede(connection, job, study["version"])
             self._finish(study_uid, TWO_PATIENTS)
             return
         if any(job["job_id"] in self.engine.jobs for job in all_jobs):

@@ -14,7 +14,7 @@ from typing import Any
 from analyses.contract import Analysis
 from dicom_io import facts
 from dicom_io.classify import SiteRule, classify_all
-from dicom_io.header import SeriesHeader
+from dicom_io.header import SeriesHeader, one_patient
 from dicom_io.part10 import Undecodable, read_file_head
 from service.plan import Candidate, Plan, plan, refuse_all
 
@@ -37,7 +37,7 @@ def examine(series: Iterable[SeriesHeader], rules: Sequence[SiteRule] = ()) -> t
 
 def plan_study(candidates: Sequence[Candidate], analyses: Iterable[Analysis]) -> Plan:
     """Plan one study; a study of two patients gets no analysis."""
-    if len({instance.identity for header, _, _ in candidates for instance in header.instances}) > 1:
+    if not one_patient(instance for header, _, _ in candidates for instance in header.instances):
         return refuse_all(analyses, TWO_PATIENTS)
     return plan(candidates, analyses)
 

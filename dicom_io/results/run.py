@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from analyses.contract import Findings, Technique, Unsuitable
-from dicom_io.header import InstanceHeader, SeriesHeader
+from dicom_io.header import InstanceHeader, SeriesHeader, one_patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def middle(series: SeriesHeader) -> InstanceHeader:
 def same_patient_and_study(series: Iterable[SeriesHeader]) -> None:
     """Raise `Unsuitable` where instances of the series belong to more than one patient or study."""
     instances = [instance for one in series for instance in one.instances]
-    if len({instance.identity for instance in instances}) > 1:
+    if not one_patient(instances):
         raise Unsuitable("two patients in one study: nothing is written")
     if len({instance.study_uid for instance in instances}) > 1:
         raise Unsuitable("two studies in one series set: nothing is written")

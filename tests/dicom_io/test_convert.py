@@ -202,6 +202,27 @@ DISAGREEMENTS: dict[str, tuple[Callable[[Volume], Volume], str]] = {
 }
 
 
+def mirrored_affine(volume: Volume, axis: int) -> Volume:
+    """The same pixels, said to lie mirrored within the same box."""
+    flip = np.eye(4)
+    flip[axis, axis], flip[axis, 3] = -1.0, volume.data.shape[axis] - 1.0
+    return replace(volume, affine=volume.affine @ flip)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [UIH, SAGITTAL, CANON, ENHANCED])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("of", ["pixels", "affine"])
+def test_a_mirrored_image_is_told_without_any_diffusion_table(
+    agreed: dict[str, tuple[Volume, SeriesHeader]], name: str, axis: int, of: str
+) -> None:
+    volume, series = agreed[name]
+    plain = replace(volume, bvals=None, bvecs=None)
+    mirrored = replace(plain, data=np.flip(plain.data, axis)) if of == "pixels" else mirrored_affine(plain, axis)
+    with pytest.raises(Unsuitable, match=r"pixels where its header puts them|another place or order"):
+        hold_against_headers(mirrored, series)
+
+
 def _spin(degrees: float) -> np.ndarray:
     a = np.radians(degrees)
     return np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])

@@ -18,7 +18,16 @@ from dicom_io import elements
 from dicom_io.classify import classify
 from dicom_io.completeness import completeness
 from dicom_io.facts import facts
-from dicom_io.header import Component, Unreadable, is_uid, read_folder, read_instance, read_series
+from dicom_io.header import (
+    Component,
+    InstanceHeader,
+    Unreadable,
+    is_uid,
+    one_patient,
+    read_folder,
+    read_instance,
+    read_series,
+)
 from tests.dicom_io import synthetic as made
 
 
@@ -119,6 +128,21 @@ def test_identity_is_a_digest_that_changes_with_the_person_and_shows_nothing(tmp
     assert identity("e.dcm", PatientName="A^B", **nameless) == identity("f.dcm", PatientName="A^B^^", **nameless)
     assert identity("e.dcm", PatientName="A^B", **nameless) != identity("g.dcm", PatientName="C^D", **nameless)
     assert "4711" not in first
+
+
+def test_a_field_that_one_instance_lacks_makes_no_second_patient_but_a_contradiction_does(tmp_path: Path) -> None:
+    person = {"PatientID": "ID-4711", "PatientName": "A^B", "PatientBirthDate": "19800101", "PatientSex": "F"}
+
+    def with_(name: str, **values: str) -> InstanceHeader:
+        return read_instance(made.write(tmp_path / name, made.instance(**person | values)))
+
+    whole = with_("a.dcm")
+    assert one_patient([whole, with_("b.dcm", PatientBirthDate="", PatientSex="")])
+    assert not one_patient([whole, with_("c.dcm", PatientBirthDate="19800102")])
+    assert not one_patient([whole, with_("d.dcm", PatientID="ID-4712")])
+    assert not one_patient([whole, with_("e.dcm", PatientSex="M")])
+    assert not one_patient([whole, with_("f.dcm", PatientID="", PatientName="C^D")])
+    assert one_patient([])
 
 
 def test_the_header_holds_no_name_of_the_patient(tmp_path: Path) -> None:

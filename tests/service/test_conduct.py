@@ -209,6 +209,18 @@ def test_two_patients_under_one_study_are_refused_and_nothing_is_sent(house: Cal
     assert here.study()["reason"] == TWO_PATIENTS
 
 
+def test_a_second_patient_after_the_report_withdraws_what_was_not_sent(house: Callable[..., House]) -> None:
+    here = house("good")
+    here.receive(series_of())
+    here.until_finished()
+    assert here.deliveries("queued")
+    here.receive([Slice(series=2, patient="P2")])
+    here.until(lambda: here.study()["version"] == 2 and here.study()["state"] == "finished")
+    assert here.study()["reason"] == TWO_PATIENTS
+    assert here.deliveries("queued") == []
+    assert here.jobs(REPORT, "superseded")
+
+
 def test_a_late_instance_supersedes_the_result_and_withdraws_what_was_not_sent(house: Callable[..., House]) -> None:
     here = house("good")
     here.receive(series_of())
