@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +127,18 @@ class Conductor:
         """Candidates of the study, and why the other series could not be read."""
         read: list[SeriesHeader] = []
         unreadable: dict[str, str] = {}
+        torn: dict[str, str] = {}
         for series_uid, rows in held.items():
             try:
-                read.append(headers.read_series(self.spool.path / row["path"] for row in rows)[0])
+                header, bad = headers.read_series(self.spool.path / row["path"] for row in rows)
             except Unreadable as reason:
                 unreadable[series_uid] = f"cannot be read: {reason}"
-        return examine(read, rules_of(self.assigner.rules)), unreadable
+                continue
+            read.append(header)
+            if bad:
+                torn[series_uid] = f"{len(bad)} of {len(rows)} instances cannot be read: {bad[0][1]}"
+        candidates = examine(read, rules_of(self.assigner.rules))
+        return tuple(_torn(one, torn.get(one[0].first.series_uid, "")) for one in candidates), unreadable
 
     def _classified(
         self,
@@ -304,6 +311,14 @@ class Conductor:
         except Exception as error:  # noqa: BLE001  the rim of a study or a job
             LOG.error("conduct.broke_off %s=%s again_in_s=%.0f fault=%r", what, key, AGAIN_AFTER_S, path_to(error))
             self._not_before[key] = time.monotonic() + AGAIN_AFTER_S
+
+
+def _torn(candidate: Candidate, why: str) -> Candidate:
+    """Return the candidate as an incomplete series that says so, where some of its instances cannot be read."""
+    header, role, facts = candidate
+    if not why:
+        return candidate
+    return header, replace(role, reason=f"{role.reason}; {why}"), replace(facts, complete=False, completeness=why)
 
 
 def _unknown(reason: str) -> dict[str, Any]:

@@ -253,7 +253,7 @@ def rebuild(url: str, spool: Spool, destinations: Sequence[Destination] = ()) ->
             restored.add((outcome.study_uid, outcome.analysis))
             relative = folder.relative_to(spool.path).as_posix()
             _restore_job(ledger, connection, outcome, relative, current=current)
-            _restore_results(connection, outcome, relative, destinations if current else ())
+            _restore_results(ledger, connection, outcome, relative, destinations if current else ())
     ledger.close()
     return entered
 
@@ -289,7 +289,7 @@ def _restore_job(ledger: Ledger, connection: sa.Connection, outcome: Outcome, fo
 
 
 def _restore_results(
-    connection: sa.Connection, outcome: Outcome, folder: str, destinations: Sequence[Destination]
+    ledger: Ledger, connection: sa.Connection, outcome: Outcome, folder: str, destinations: Sequence[Destination]
 ) -> None:
     for one in outcome.objects:
         row = {
@@ -302,7 +302,7 @@ def _restore_results(
             "path": f"{folder}/{one.file}",
             "sha256": one.sha256,
         }
-        connection.execute(results.insert().values(**row))
+        connection.execute(ledger.insert_if_new(results), [row])
         for destination in destinations:
             if one.kind in destination.kinds:
                 queued = {
@@ -313,7 +313,7 @@ def _restore_results(
                     "reason": "the ledger was rebuilt",
                     "queued_at": time.time(),
                 }
-                connection.execute(deliveries.insert().values(**queued))
+                connection.execute(ledger.insert_if_new(deliveries), [queued])
 
 
 def inputs_of(job: Row) -> dict[str, str]:

@@ -29,6 +29,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_io.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Origin
 from service.config import Config, Peer
+from service.fault import path_to
 from service.filing import Ended, Filer, Opened
 from service.intake import Intake
 from service.presence import Presence
@@ -168,8 +169,8 @@ class Receiver:
         try:
             with cast(BytesIO, request.DataSet).getbuffer() as data_set:
                 answer = self._intake.take(origin, data_set, sender.association_id)
-        except Exception as error:  # rim of one instance: its sender is told, the others go on
-            LOG.error("instance.failed error=%s", type(error).__name__, exc_info=error)
+        except Exception as error:  # noqa: BLE001  rim of one instance: its sender is told, the others go on
+            LOG.error("instance.failed error=%s", path_to(error))
             return _response(PROCESSING_FAILURE, "internal error")
         return _response(answer.status, answer.comment)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from service import log
 from service.config import Config, ConfigError, load
+from service.fault import path_to
 
 LOG = logging.getLogger("betz.supervise")
 
@@ -160,8 +161,8 @@ def main(arguments: Sequence[str]) -> int:
     run: Callable[[Config, threading.Event], None] = importlib.import_module(MODULES[name]).run
     try:
         run(config, stop)
-    except Exception as error:  # rim of a process: said once, then the supervisor starts it again
-        LOG.critical("process.failed error=%s", type(error).__name__, exc_info=error)
+    except Exception as error:  # noqa: BLE001  rim of a process: said once, then the supervisor starts it again
+        LOG.critical("process.failed error=%s", path_to(error))
         return 1
     return 0
 

@@ -209,6 +209,17 @@ def test_two_patients_under_one_study_are_refused_and_nothing_is_sent(house: Cal
     assert here.study()["reason"] == TWO_PATIENTS
 
 
+def test_instances_that_cannot_be_read_are_told_with_their_series(house: Callable[..., House]) -> None:
+    here = house("good")
+    here.receive(series_of())
+    torn = next((here.spool.path / "studies").rglob("*.dcm"))
+    torn.write_bytes(bytes(200))
+    here.until_finished()
+    (row,) = here.ledger.all(sa.select(series))
+    assert "instances cannot be read" in row["reason"]
+    assert row["state"] == "classified"
+
+
 def test_a_second_patient_after_the_report_withdraws_what_was_not_sent(house: Callable[..., House]) -> None:
     here = house("good")
     here.receive(series_of())
