@@ -30,7 +30,7 @@ from service.states import Event, Kind
 
 STUDY = Path(os.environ.get("BETZ_DATA", Path.home() / ".cache" / "betz-data")) / "philips-elition-study"
 MEMORY_LIMIT_MB = 4096  # the whole chain of a study, all processes together
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.5  # looking at a tree of processes costs 20 ms; oftener it would slow what it measures
 MB = 2**20
 
 

@@ -26,7 +26,7 @@ import highdicom
 import pydicom
 import sqlalchemy as sa
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from dicom_io.header import SeriesHeader, read_folder
 from phantom import patient
@@ -34,7 +34,7 @@ from service import tables
 from service.archive import Archive
 from service.config import load
 from service.ledger import Ledger
-from service.peer import keep_answers
+from service.peer import keep_answers, send_at_once
 
 ASSOCIATIONS = 4
 QUIET_S = 3  # nothing else sends to the demo, so a short silence is proof enough
@@ -179,7 +179,8 @@ def send_share(files: Sequence[Path], port: int, sent: queue.SimpleQueue[None]) 
     entity = AE("SCANNER")
     for sop_class, syntax in sorted(kinds):
         entity.add_requested_context(sop_class, syntax)
-    association = entity.associate("127.0.0.1", port, ae_title="BETZ")
+    at_once = [(evt.EVT_CONN_OPEN, send_at_once)]
+    association = entity.associate("127.0.0.1", port, ae_title="BETZ", evt_handlers=at_once)  # type: ignore[arg-type]
     if not association.is_established:
         raise DemoError("Betz did not accept the association")
     keep_answers(association)
