@@ -16,7 +16,7 @@ from analyses.shared.orientation import axis_directions
 from dicom_io.frames import Component
 from dicom_io.header import InstanceHeader, SeriesHeader
 from dicom_io.layout import Layout, Plane, layout, nearest
-from dicom_io.pixels import hold_pixels
+from dicom_io.pixels import LPS_TO_RAS, hold_pixels
 
 VOXEL_TOLERANCE = 0.005  # relative; headers round spacing to four digits
 SAME_DIRECTION = 0.9999  # cosine of 0.8 degrees
@@ -25,7 +25,6 @@ TIME_TOLERANCE = 0.01  # relative; makers write TR and TE to three or four digit
 BVALUE_TOLERANCE = 0.02  # relative
 BVALUE_FLOOR = 5.0  # s/mm2; b = 0 is written as anything up to here by one side and 0 by the other
 ANGLE_TOLERANCE_DEG = 1.0
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from analyses.contract import Unsuitable, Volume
 from dicom_io.layout import Layout, Plane
 
 SAME_PIXELS = 0.999  # correlation; rounding to 12 bits leaves 1e-6, and a mirrored head stays under 0.99
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])  # DICOM's patient axes (PS3.3 C.7.6.2.1.1) to those of affines
 
 
 def hold_pixels(volume: Volume, planes: Sequence[Plane], arranged: Layout) -> None:
