@@ -15,6 +15,7 @@ import numpy as np
 from bench.row import Better, Row, absolute, against
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
+from phantom.dialects.series import Acquired
 from phantom.dialects.stamp import encode
 from phantom.patient import DWI_SEQUENCE
 from phantom.slab import Slab
@@ -49,11 +50,11 @@ def rows() -> Iterator[Row]:
 def _written_ms() -> tuple[float, float]:
     """CPU time of one written slice: ours, and a new pydicom dataset."""
     where = Slab.around((0, 0, 0), (SIDE, SIDE, SLICES), (2.0, 2.0, 2.0))
-    data = np.zeros(where.shape, np.uint16)
+    acquired = Acquired(DWI_SEQUENCE, where, np.zeros((*where.shape, 1), np.uint16))
     identity = Identity("bench", 0)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        written = sum(1 for _ in philips.write(Path(folder) / "ours", data, where, DWI_SEQUENCE, identity))
+        written = sum(1 for _ in philips.write(Path(folder) / "ours", acquired, identity))
         ours = (time.process_time() - began) / written
         peer = Path(folder) / "peer"
         peer.mkdir()

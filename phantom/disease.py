@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from phantom.anatomy.fibres import Side, System
+from phantom.anatomy.fibres import System
+from phantom.anatomy.parcels import Side
 
 # Radial diffusivity added inside a bundle at severity 1, um2/ms: FA of a voxel full of the tract falls by 15 per cent.
 EXTRA_RADIAL = 0.10

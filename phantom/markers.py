@@ -15,6 +15,7 @@ from analyses.contract import MapImage
 from analyses.quantities import FA, Quantity
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
+from phantom.dialects.series import MAXIMUM_STORED, Acquired
 from phantom.patient import DWI_SEQUENCE, T1_SEQUENCE
 from phantom.sequences import dwi
 from phantom.slab import Plane, Slab
@@ -93,7 +94,7 @@ def write_t1(folder: Path, where: Slab) -> Markers:
     """Write the box as a T1 series."""
     data = box()[..., None]
     identity = Identity(f"markers t1 {where.affine.tolist()}", 0)
-    for _ in philips.write(folder, data, where, T1_SEQUENCE, identity):
+    for _ in philips.write(folder, Acquired(T1_SEQUENCE, where, data), identity):
         pass
     return Markers(folder, where, data, np.zeros(0), np.zeros((0, 3)), spots(where, data))
 
@@ -107,12 +108,12 @@ def write_dwi(folder: Path, where: Slab, b: float = 1000.0) -> Markers:
     shares = 1 - 0.08 * np.arange(len(shells))
     data = np.rint(box()[..., None] * shares).astype(np.uint16)
     identity = Identity(f"markers dwi {where.affine.tolist()} {b}", 0)
-    for _ in philips.write(folder, data, where, DWI_SEQUENCE, identity, shells, g_lps):
+    for _ in philips.write(folder, Acquired(DWI_SEQUENCE, where, data, shells, g_lps), identity):
         pass
     return Markers(folder, where, data, shells, g_lps, spots(where, data))
 
 
 def map_image(markers: Markers, quantity: Quantity = FA, need: str = "dwi") -> MapImage:
     """The first volume as a map on the series' grid, 0...1; a spot's value there is `values[0] / MAXIMUM_STORED`."""
-    data = np.asarray(markers.data[..., 0] / philips.MAXIMUM_STORED, np.float32)
+    data = np.asarray(markers.data[..., 0] / MAXIMUM_STORED, np.float32)
     return MapImage(quantity, data, markers.slab.affine, need, (0.0, 1.0))

@@ -21,6 +21,7 @@ from phantom.anatomy.head import LESION_CENTRE_MM, Head
 from phantom.anatomy.warp import random_warp
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
+from phantom.dialects.series import MAXIMUM_STORED, Acquired, Kind, Sequence
 from phantom.disease import ONE_SIDED, Disease
 from phantom.regions import Maps, Region, body_regions, expected_regions
 from phantom.sequences import dwi, mprage
@@ -28,7 +29,8 @@ from phantom.sequences.noise import rician
 from phantom.slab import LPS_TO_RAS, Plane, Slab, rotation
 from phantom.tissue import Tissue
 from phantom.tolerances import Measured
-from phantom.truth import Kind, TrueMeasurement, TrueSeries, Truth
+from phantom.truth import Kind as TruthKind
+from phantom.truth import TrueMeasurement, TrueSeries, Truth
 
 VERSION = "1"
 DWI_FIELD_MM = (224.0, 224.0, 148.0)
@@ -43,45 +45,34 @@ BRIGHTEST_STORED = 3600.0
 COIL_REACH_MM = 100.0
 MPRAGE, DIFFUSION = mprage.Protocol(), dwi.Protocol()
 
-DWI_SEQUENCE = philips.Sequence(
+DWI_SEQUENCE = Sequence(
     number=301,
+    kind=Kind.DWI,
     description="DTI_32dir_b1000",
-    technique="DwiSE",
-    scanning="SE",
-    variant="SK",
-    options="PFP",
-    acquisition="2D",
     tr_ms=DIFFUSION.tr_ms,
     te_ms=DIFFUSION.te_ms,
     flip_deg=90,
+    time="102000",
+    duration_s=185.0,
+    phase_encoding="COL",
     echo_train=57,
     epi_factor=57,
     bandwidth_hz=2494,
-    water_fat_shift=16.9,
-    phase_encoding="COL",
-    prepulse_ms=0,
-    duration_s=185.0,
-    time="102000",
+    readout_ms=25.6,
 )
-T1_SEQUENCE = philips.Sequence(
+T1_SEQUENCE = Sequence(
     number=201,
+    kind=Kind.MPRAGE,
     description="Sag3D MPRAGE",
-    technique="T1TFE",
-    scanning="GR",
-    variant="MP",
-    options="OTHER",
-    acquisition="3D",
     tr_ms=MPRAGE.tr_ms,
     te_ms=MPRAGE.te_ms,
     flip_deg=MPRAGE.flip_deg,
-    echo_train=MPRAGE.pulses,
-    epi_factor=1,
-    bandwidth_hz=271,
-    water_fat_shift=1.6,
-    phase_encoding="ROW",
-    prepulse_ms=MPRAGE.ti_ms,
-    duration_s=301.0,
     time="101600",
+    duration_s=301.0,
+    phase_encoding="ROW",
+    ti_ms=MPRAGE.ti_ms,
+    cycle_ms=MPRAGE.cycle_ms,
+    echo_train=MPRAGE.pulses,
 )
 
 Progress = Callable[[int, int], None]
@@ -133,7 +124,7 @@ class Patient:
 
 
 def _stored(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint16]:
-    return np.asarray(np.minimum(np.rint(image * np.float32(scale)), philips.MAXIMUM_STORED), np.uint16)
+    return np.asarray(np.minimum(np.rint(image * np.float32(scale)), MAXIMUM_STORED), np.uint16)
 
 
 def diffusion_series(
@@ -160,7 +151,7 @@ def _scan_t1(patient: Patient, slab: Slab, noisy: bool) -> npt.NDArray[np.uint16
 
 
 def _measurements(
-    maps: Maps, regions: dict[str, Region], kind: Kind, voxel_ml: float, shifts: Mapping[str, tolerances.Shift]
+    maps: Maps, regions: dict[str, Region], kind: TruthKind, voxel_ml: float, shifts: Mapping[str, tolerances.Shift]
 ) -> list[TrueMeasurement]:
     found = []
     for site, region in regions.items():
@@ -181,8 +172,8 @@ def _all_measurements(
 ) -> tuple[TrueMeasurement, ...]:
     random = np.random.default_rng(0)  # its own: a tolerance is no part of the patient
     shifts = {site: tolerances.noise_shift(body, region, measured, random) for site, region in regions.items()}
-    expected = _measurements(maps, regions, Kind.EXPECTED, voxel_ml, shifts)
-    put_in = _measurements(maps, body_regions(body), Kind.BODY, voxel_ml, shifts)
+    expected = _measurements(maps, regions, TruthKind.EXPECTED, voxel_ml, shifts)
+    put_in = _measurements(maps, body_regions(body), TruthKind.BODY, voxel_ml, shifts)
     widened = [
         replace(truly, tolerance=tolerances.widened(perfect.tolerance, truly.value - perfect.value))
         for truly, perfect in zip(put_in, expected, strict=True)
@@ -241,7 +232,9 @@ def make(
     counted = 0
 
     t1 = _scan_t1(patient, t1_slab, noisy=snr > 0)
-    for _ in philips.write(folder / "dicom" / str(T1_SEQUENCE.number), t1, t1_slab, T1_SEQUENCE, identity):
+    for _ in philips.write(
+        folder / "dicom" / str(T1_SEQUENCE.number), Acquired(T1_SEQUENCE, t1_slab, t1[..., None]), identity
+    ):
         counted += 1
         progress(counted, total)
     body = scan.diffusion_body(patient.head, patient.fibres, slab, protocol)
@@ -249,7 +242,7 @@ def make(
     gradients_ras = gradients_lps * LPS_TO_RAS
     data = diffusion_series(body, b, gradients_ras, sigma, patient.dwi_noise)
     for _ in philips.write(
-        folder / "dicom" / str(DWI_SEQUENCE.number), data, slab, DWI_SEQUENCE, identity, b, gradients_lps
+        folder / "dicom" / str(DWI_SEQUENCE.number), Acquired(DWI_SEQUENCE, slab, data, b, gradients_lps), identity
     ):
         counted += 1
         progress(counted, total)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from phantom.anatomy.parcels import Side
 from phantom.tissue import BETWEEN, BUNDLE, BUNDLE_SHARE, HINDERED_MD
 
 Floats = npt.NDArray[np.float64]
@@ -36,14 +37,6 @@ class System(StrEnum):
     CORTICOSPINAL = "corticospinal tract"
     CALLOSAL = "corpus callosum"
     ASSOCIATION = "association"
-
-
-class Side(StrEnum):
-    """Side of the patient; a bundle across the midline has neither."""
-
-    LEFT = "left"
-    RIGHT = "right"
-    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from phantom.dialects.identity import Identity
+from phantom.dialects.series import Acquired, Floats, Kind, Sequence
 from phantom.dialects.stamp import Stamp
 from phantom.slab import Slab
 
-Stored = npt.NDArray[np.uint16]
-Floats = npt.NDArray[np.float64]
-
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
-MAXIMUM_STORED = 4095  # 12 bits
 RESCALE_SLOPE = "1.07326007326007"
 SCALE_SLOPE = 0.0498067  # (2005,100e): physical value = stored / slope
 
@@ -38,27 +34,21 @@ _ORIENTATIONS = ("SAGITTAL", "CORONAL", "TRANSVERSAL")
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
-    """What the console shows of a sequence; times in ms, `prepulse_ms` 0 = no inversion."""
+class _Names:
+    """What Philips calls a sequence; `fat_shift`: water-fat shift, pixels, at its usual bandwidth."""
 
-    number: int
-    description: str
-    technique: str  # Philips' own name: T1TFE, DwiSE
+    technique: str
     scanning: str
     variant: str
     options: str
-    acquisition: str  # 2D or 3D
-    tr_ms: float
-    te_ms: float
-    flip_deg: float
-    echo_train: int
-    epi_factor: int
-    bandwidth_hz: float
-    water_fat_shift: float
-    phase_encoding: str  # ROW or COL
-    prepulse_ms: float
-    duration_s: float
-    time: str  # HHMMSS of the series
+    acquisition: str
+    fat_shift: float
+
+
+_NAMES = {
+    Kind.MPRAGE: _Names("T1TFE", "GR", "MP", "OTHER", "3D", 1.6),
+    Kind.DWI: _Names("DwiSE", "SE", "SK", "PFP", "2D", 16.9),
+}
 
 
 def decimal(value: float) -> str:
@@ -81,7 +71,7 @@ def _private(dataset: Dataset, group: int, blocks: dict[int, str], values: list[
 def _general(dataset: Dataset, sequence: Sequence, identity: Identity) -> None:
     identity.write(dataset)
     dataset.SpecificCharacterSet = "ISO_IR 100"
-    spin = "SE" if sequence.scanning == "SE" else "FFE"
+    spin = "SE" if _NAMES[sequence.kind].scanning == "SE" else "FFE"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", f"M_{spin}", "M", spin]
     dataset.SOPClassUID = MR_IMAGE_STORAGE
     dataset.SOPInstanceUID = identity.uid(sequence.number, "first")
@@ -108,10 +98,11 @@ def _general(dataset: Dataset, sequence: Sequence, identity: Identity) -> None:
 
 def _acquisition(dataset: Dataset, sequence: Sequence, slab: Slab) -> None:
     columns, rows, _ = slab.shape
-    dataset.ScanningSequence = sequence.scanning
-    dataset.SequenceVariant = sequence.variant
-    dataset.ScanOptions = sequence.options
-    dataset.MRAcquisitionType = sequence.acquisition
+    names = _NAMES[sequence.kind]
+    dataset.ScanningSequence = names.scanning
+    dataset.SequenceVariant = names.variant
+    dataset.ScanOptions = names.options
+    dataset.MRAcquisitionType = names.acquisition
     dataset.SliceThickness = dataset.SpacingBetweenSlices = decimal(slab.voxel_mm[2])
     dataset.RepetitionTime = decimal(sequence.tr_ms)
     dataset.EchoTime = decimal(sequence.te_ms)
@@ -158,7 +149,8 @@ def _pixels(dataset: Dataset, slab: Slab, window: tuple[float, float]) -> None:
 
 def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gradients: int) -> None:
     orientation = _ORIENTATIONS[int(np.argmax(np.abs(slab.axes_lps[:, 2])))]
-    inversion = sequence.prepulse_ms > 0
+    names = _NAMES[sequence.kind]
+    inversion = sequence.ti_ms > 0
     imaging: list[tuple[int, str, object]] = [
         (0x1003, "FL", 0.0),
         (0x1004, "CS", "I" if b_values > 1 else ""),
@@ -171,11 +163,11 @@ def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gr
         (0x1015, "SS", 1),
         (0x1017, "SL", 1),
         (0x1018, "SL", slab.shape[2]),
-        (0x101B, "FL", sequence.prepulse_ms),
+        (0x101B, "FL", sequence.ti_ms),
         (0x101C, "CS", "INV" if inversion else "NO"),
-        (0x1020, "LO", sequence.technique),
+        (0x1020, "LO", names.technique),
         (0x1021, "CS", "N"),
-        (0x1022, "FL", sequence.water_fat_shift),
+        (0x1022, "FL", names.fat_shift),
         (0x1023, "DS", decimal(sequence.flip_deg)),
         (0x1060, "SL", 1),
         (0x1063, "CS", "ELSEWHERE"),
@@ -189,9 +181,9 @@ def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gr
         (0x1011, "CS", "M"),
         (0x1030, "FL", sequence.tr_ms),
         (0x1033, "FL", sequence.duration_s),
-        (0x106E, "CS", "SE" if sequence.scanning == "SE" else "FFE"),
-        (0x106F, "CS", "MS" if sequence.acquisition == "2D" else "3D"),
-        (0x10A9, "CS", sequence.acquisition),
+        (0x106E, "CS", "SE" if names.scanning == "SE" else "FFE"),
+        (0x106F, "CS", "MS" if names.acquisition == "2D" else "3D"),
+        (0x10A9, "CS", names.acquisition),
         (0x10B0, "FL", 0.0),
         (0x10B1, "FL", 0.0),
         (0x10B2, "FL", 0.0),
@@ -269,29 +261,17 @@ def dataset_of(sequence: Sequence, slab: Slab, identity: Identity, b: Floats, wi
     return dataset
 
 
-def write(
-    folder: Path,
-    data: Stored,
-    slab: Slab,
-    sequence: Sequence,
-    identity: Identity,
-    b: Floats | None = None,
-    gradients_lps: Floats | None = None,
-) -> Iterator[Path]:
-    """Write a series, slice by slice as the scanner numbers them (slice-major); yields each path when it is on disk.
-
-    data: (x, y, z) or (x, y, z, volume), 0...4095. b: (volume,) s/mm2. gradients_lps: (volume, 3), zeros at b = 0.
-    """
-    stack = data if data.ndim == 4 else data[..., None]
-    if int(stack.max()) > MAXIMUM_STORED:
-        raise ValueError(f"stored values reach {int(stack.max())}; 12 bits hold {MAXIMUM_STORED}")
-    shells = np.zeros(stack.shape[3]) if b is None else b
-    axes = np.zeros((stack.shape[3], 3)) if gradients_lps is None else gradients_lps
+def write(folder: Path, acquired: Acquired, identity: Identity) -> Iterator[Path]:
+    """Write a series, slice by slice as the scanner numbers them (slice-major); yields each path when it is on disk."""
+    sequence, slab, stack = acquired.sequence, acquired.slab, acquired.data
+    count = stack.shape[3]
+    shells = acquired.b if acquired.diffusion else np.zeros(count)
+    axes = acquired.gradients_lps if acquired.diffusion else np.zeros((count, 3))
     window = (float(stack.max()) / 4, float(stack.max()) / 2)
     stamp = Stamp(dataset_of(sequence, slab, identity, shells, window))
     volumes = _volumes(shells, axes)
     folder.mkdir(parents=True, exist_ok=True)
-    constants = [_volume_values(volume) if b is not None else {} for volume in volumes]
+    constants = [_volume_values(volume) if acquired.diffusion else {} for volume in volumes]
     per_slice = len(np.unique(shells)) * len(volumes)  # instance numbers have gaps, as on the scanner
     for index in range(slab.shape[2]):
         place = _slice_values(slab, index)

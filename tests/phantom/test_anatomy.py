@@ -5,7 +5,8 @@ import pytest
 
 from phantom import scan
 from phantom.anatomy import fibres, head, template, warp
-from phantom.anatomy.fibres import PAIRED, SIX, Bundle, Side, System
+from phantom.anatomy.fibres import PAIRED, SIX, Bundle, System
+from phantom.anatomy.parcels import Side
 from phantom.sequences import dwi
 from phantom.slab import Slab, rotation
 

@@ -15,6 +15,7 @@ import pytest
 from dicom_io import header
 from phantom import markers
 from phantom.dialects import philips
+from phantom.dialects.series import MAXIMUM_STORED
 from phantom.slab import Plane
 
 EVERY_SLAB = [(plane, tilted, left) for plane in Plane for tilted in (False, True) for left in (False, True)]
@@ -129,4 +130,4 @@ def test_the_map_of_a_box_shows_each_spot_at_its_place() -> None:
     inverse = np.linalg.inv(image.affine)
     for spot in written.spots:
         i, j, k = np.rint(inverse[:3, :3] @ np.array(spot.ras) + inverse[:3, 3]).astype(int)
-        assert image.data[i, j, k] == pytest.approx(spot.values[0] / philips.MAXIMUM_STORED)
+        assert image.data[i, j, k] == pytest.approx(spot.values[0] / MAXIMUM_STORED)
