@@ -48,7 +48,7 @@ class Person:
         return np.asarray(self.placement.astype(np.float32) @ self.warp.turn(self.change.pull(self.person(scanner))))
 
     def steps(self, slab: Slab) -> Steps:
-        """One voxel step along x, y, z of a slab as columns, mm, along the body's axes (the warp's stretch left out)."""
+        """One voxel step along x, y, z of a slab as columns, mm, along the body axes (no stretch by the warp)."""
         return np.asarray(self.placement.T @ (LPS_TO_RAS[:, None] * slab.steps_lps))
 
     def unwarped(self, body: tuple[float, float, float]) -> npt.NDArray[np.float64]:
