@@ -47,6 +47,11 @@ class Person:
         """Rotations (n, 3, 3) from body directions to scanner directions (RAS); what time turns is left out."""
         return np.asarray(self.placement.astype(np.float32) @ self.warp.turn(self.change.pull(self.person(scanner))))
 
+    def carry(self, scanner: Points) -> npt.NDArray[np.float32]:
+        """Matrices (n, 3, 3) that carry the tangent of a curve in the body to the scanner (RAS), not of unit length."""
+        slope = self.warp.derivative(self.change.pull(self.person(scanner)))
+        return np.asarray(self.placement.astype(np.float32) @ np.linalg.inv(slope), np.float32)
+
     def steps(self, slab: Slab) -> Steps:
         """One voxel step along x, y, z of a slab as columns, mm, along the body axes (no stretch by the warp)."""
         return np.asarray(self.placement.T @ (LPS_TO_RAS[:, None] * slab.steps_lps))
