@@ -1,7 +1,12 @@
-"""How a body changes between two time points: a smooth pull-back in the person's own space, its Jacobian known."""
+"""How a body changes between two time points: a smooth pull-back in the person's own space, its Jacobian known.
+
+A bump draws the body towards its centre (or away from it): the image at y shows the body at c + (y - c) f,
+f = 1 + a e, e = exp(-r^2 / 2 s^2), r = |y - c|. Its determinant is f^2 (f - a e r^2 / s^2): no lattice, no error.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -30,3 +35,15 @@ class Unchanged:
     def jacobian(self, person: Points) -> npt.NDArray[np.float32]:
         """Return 1 everywhere."""
         return np.ones(person.shape[1], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """A place that shrinks (`amount` > 0) or grows (< 0): centre and reach (s) in mm; `amount` is a.
+
+    A sphere of radius R about the centre shows what filled a sphere of R f(R).
+    """
+
+    centre_mm: tuple[float, float, float]
+    sigma_mm: float
+    amount: float
