@@ -26,13 +26,12 @@ ALIGNED = 0.8  # cosine of 37 degrees: the plane is named after that axis
 # a head cannot be: a stack of several volumes too thin for a brain, turned in its plane as no head is
 SLIVER_MM = 40.0
 TURNED_DEG = 30.0
-DIGITAL_PATIENT_SERIAL = "BETZ-PHANTOM"  # device serial number of everything that the package `phantom` writes
 COLDEST_LIVING_C = 30.0  # well below any patient in a scanner, well above a room
 
 
 def is_digital_patient(view: View) -> bool:
     """Whether the package `phantom` wrote this: no person, but a head like one, so the rest of the rules apply."""
-    return view.first.device_serial == DIGITAL_PATIENT_SERIAL
+    return view.first.digital_patient
 
 
 def phantom(view: View) -> str:

@@ -20,6 +20,7 @@ from dicom_io import thermometry, vendors
 from dicom_io.acquisition import acquisition
 from dicom_io.elements import Elements, Vector
 from dicom_io.frames import Component, FrameHeader
+from dicom_io.marks import is_digital_patient
 from dicom_io.thermometry import temperature_c
 from dicom_io.vendors.said import unit
 
@@ -101,6 +102,7 @@ class InstanceHeader:
     contrast_agent: bool = False
     temperature_c: float | None = None  # of a spectroscopy voxel, by the distance of water and NAA
     pulse_sequence: str = ""  # the maker's own name of the sequence where SequenceName is empty or free text
+    digital_patient: bool = False  # written by the package `phantom`
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +268,7 @@ def _instance(path: Path, meta: Elements, data: Elements) -> InstanceHeader:
         contrast_agent=data.text(0x00180010) != "" or bool(data.items(0x00180012)),
         temperature_c=temperature_c(data) if thermometry.SPECTRUM in data else None,
         pulse_sequence=said.sequence,
+        digital_patient=is_digital_patient(data),
     )
 
 

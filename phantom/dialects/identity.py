@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from dicom_io.body import DIGITAL_PATIENT_SERIAL
+from dicom_io.marks import DIGITAL_PATIENT_ID, DIGITAL_PATIENT_NAME, DIGITAL_PATIENT_SERIAL
 
-NAME = "PHANTOM^BETZ"
-ID_PREFIX = "BETZ-PHANTOM-"
+NAME = DIGITAL_PATIENT_NAME
+ID_PREFIX = DIGITAL_PATIENT_ID
 ISSUER = "BETZ"
 SERIAL = DIGITAL_PATIENT_SERIAL
 COMMENT = "Digital phantom. Not a person."

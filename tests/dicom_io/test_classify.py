@@ -272,6 +272,20 @@ def test_the_digital_patient_is_no_patient_but_has_a_brain(tmp_path: Path) -> No
     assert "the digital patient" in role.reason
 
 
+@pytest.mark.parametrize(
+    ("mark", "body"),
+    [
+        ({"DeviceSerialNumber": "BETZ-PHANTOM"}, Body.BRAIN),
+        ({"PatientID": "BETZ-PHANTOM-7"}, Body.BRAIN),
+        ({"PatientName": "PHANTOM^BETZ^EARLY"}, Body.BRAIN),
+        ({"QualityControlSubject": "YES"}, Body.PHANTOM),  # so is every test object: nothing says that it has a brain
+    ],
+)
+def test_each_mark_of_the_digital_patient_alone_is_enough(tmp_path: Path, mark: dict[str, str], body: Body) -> None:
+    role = role_of(tmp_path, made.stack(10, **TSE | {"RepetitionTime": 5000, "EchoTime": 100} | mark))
+    assert (role.phantom, role.body, role.kind) == (True, body, RoleKind.T2)
+
+
 def test_enhanced_mt_pulse_and_inversion_are_read_from_functional_groups(tmp_path: Path) -> None:
     frames = [{"position": (0, 0, 2.0 * k), "te": 4.0} for k in range(3)]
     gre = {"EchoPulseSequence": "GRADIENT", "EchoPlanarPulseSequence": "NO", "MRAcquisitionType": "3D"}
