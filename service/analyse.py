@@ -18,6 +18,7 @@ from analyses.registry import ANALYSES
 from dicom_io.header import SeriesHeader, read_folder
 from dicom_io.results.findings_json import results_json
 from dicom_io.results.run import RunState
+from dicom_io.results.subject import is_phantom
 from service import __version__, child
 from service.assign import REPORT_COST
 from service.child import Task
@@ -145,7 +146,8 @@ class _Runner:
             )
             headers = {one.first.series_uid: one for one in series}
             finished = [run_of(run, headers) for run in runs]
-            write_json(out / "results.json", results_json(study_uid, headers, finished))
+            phantom = is_phantom([(header, role) for header, role, _ in candidates])
+            write_json(out / "results.json", results_json(study_uid, headers, finished, phantom))
         return Analysed(study_uid, out, runs, outcomes)
 
     def _run(

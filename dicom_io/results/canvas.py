@@ -22,6 +22,7 @@ REGULAR, BOLD = "DejaVuSans.ttf", "DejaVuSans-Bold.ttf"
 
 BACKGROUND, LINE = (16, 20, 24), (52, 62, 72)
 TEXT, QUIET, ACCENT, AMBER = (236, 233, 226), (158, 169, 180), (132, 190, 208), (226, 172, 84)
+LABEL_EDGE = 12  # of a label around its text
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -112,6 +113,12 @@ class Canvas:
     ) -> None:
         """A line of text that ends at x."""
         self.text(x - width_of(text, size, bold), y, text, size, colour, bold)
+
+    def label_right(self, x: int, y: int, text: str, size: Size) -> None:
+        """A line of dark text on an amber field that ends at x."""
+        width = width_of(text, size, bold=True) + 2 * LABEL_EDGE
+        self._draw.rectangle([(x - width, y), (x, y + size.line)], fill=AMBER)
+        self.text_right(x - LABEL_EDGE, y, text, size, BACKGROUND, bold=True)
 
     def rule(self, x: int, y: int, width: int) -> None:
         """A thin horizontal line."""

@@ -49,6 +49,8 @@ REASON = Code("REASON", BETZ_SCHEME, "Reason")
 NOTE = Code("NOTE", BETZ_SCHEME, "Note")
 USE = Code("USE", BETZ_SCHEME, "Intended use")
 RESEARCH = Code("RESEARCH", BETZ_SCHEME, "Research use only, not for diagnosis")
+SUBJECT = Code("121024", "DCM", "Subject Class")
+PHANTOM = Code("113681", "DCM", "Phantom")
 VOXELS = Code("NVOX", BETZ_SCHEME, "Number of voxels")
 CHECK = "QC"  # prefix of the private codes of quality checks
 

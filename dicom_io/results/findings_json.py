@@ -71,11 +71,16 @@ def from_json(values: dict[str, Any]) -> Findings:
     )
 
 
-def results_json(study_uid: str, series_uids: Iterable[str], runs: Sequence[AnalysisRun]) -> dict[str, Any]:
-    """The content of `results.json`: every measurement of the study, and what was not run and why."""
+def results_json(
+    study_uid: str, series_uids: Iterable[str], runs: Sequence[AnalysisRun], phantom: bool = False
+) -> dict[str, Any]:
+    """The content of `results.json`: every measurement of the study, and what was not run and why.
+
+    phantom: the study says `"phantom": true`; of a patient it says nothing.
+    """
     return {
         "schema": SCHEMA,
-        "study": {"study_uid": study_uid, "series_uids": sorted(series_uids)},
+        "study": {"study_uid": study_uid, "series_uids": sorted(series_uids)} | ({"phantom": True} if phantom else {}),
         "measurements": [
             _result(run.analysis, one) for run in runs if run.findings for one in run.findings.measurements
         ],

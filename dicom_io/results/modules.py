@@ -19,6 +19,7 @@ from dicom_io.header import InstanceHeader, SeriesHeader
 from dicom_io.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_io.results import codes
 from dicom_io.results.run import Maker
+from dicom_io.results.subject import registered_as_phantom
 from dicom_io.results.uids import BETZ_ROOT
 
 UNICODE = "ISO_IR 192"
@@ -31,7 +32,7 @@ IDENTITY = (  # the results must carry these exactly as the source does; `dicom_
     "StudyDescription", "ProcedureCodeSequence",
 )  # fmt: skip
 OTHER_COPIED = (
-    "PatientComments", "EthnicGroup", "PatientIdentityRemoved", "DeidentificationMethod",
+    "QualityControlSubject", "PatientComments", "EthnicGroup", "PatientIdentityRemoved", "DeidentificationMethod",
     "DeidentificationMethodCodeSequence", "RequestAttributesSequence", "InstitutionName", "InstitutionalDepartmentName",
     "TimezoneOffsetFromUTC",
 )  # fmt: skip
@@ -64,11 +65,16 @@ class NewSeries:
 
 
 def source_attributes(instance: InstanceHeader) -> Dataset:
-    """Read what results copy from a source instance, decoded to Unicode; no pixel data, no private elements."""
+    """Read what results copy from a source instance, decoded to Unicode; no pixel data, no private elements.
+
+    An instance that any mark tells to be of a phantom says so in QualityControlSubject: results keep that mark.
+    """
     wanted = [*IDENTITY, *OTHER_COPIED, *SCANNER, *GRID, *ACQUISITION]
     source = pydicom.dcmread(instance.path, stop_before_pixels=True, specific_tags=wanted, force=True)
     source.decode()
     source.SpecificCharacterSet = UNICODE
+    if registered_as_phantom(instance):
+        source.QualityControlSubject = "YES"
     return source
 
 

@@ -32,13 +32,14 @@ MISSING_GLYPH = "\u25a1"
 
 @dataclass(frozen=True, slots=True)
 class StudyText:
-    """What the header of every page says, as in the source."""
+    """What the header of every page says, as in the source; `banner`: what nobody may overlook, "" = nothing."""
 
     patient: str
     patient_id: str
     study_date: str
     scanner: str
     software: str
+    banner: str = ""
 
 
 @dataclass(slots=True)
@@ -204,7 +205,12 @@ def _draw(sheet: Sheet, study: StudyText, number: int, pages: int) -> Canvas:
     canvas = Canvas()
     right = WIDTH - MARGIN
     canvas.text(MARGIN, 22, sheet.title, Size.TITLE, bold=True)
-    canvas.text_right(right, 30, f"page {number} of {pages}", Size.BODY, QUIET)
+    page = f"page {number} of {pages}"
+    canvas.text_right(right, 30, page, Size.BODY, QUIET)
+    if study.banner:
+        edge = right - width_of(page) - GUTTER
+        room = edge - MARGIN - width_of(sheet.title, Size.TITLE, bold=True) - 2 * GUTTER
+        canvas.label_right(edge, 28, _shortened(study.banner, room, Size.HEADING, bold=True), Size.HEADING)
     who = f"{study.patient}   ·   ID {study.patient_id}   ·   study of {study.study_date}"
     canvas.text(MARGIN, 82, _shortened(who, right - MARGIN, Size.HEADING), Size.HEADING)
     canvas.text(MARGIN, 124, _shortened(study.scanner, 1050, Size.BODY), Size.BODY, QUIET)
@@ -232,10 +238,10 @@ def _short_name(series: SeriesHeader) -> str:
     return f"{number} {_drawable(series.first.series_description)}".strip() or "without number or description"
 
 
-def _shortened(text: str, width: int, size: Size) -> str:
-    if width_of(text, size) <= width:
+def _shortened(text: str, width: int, size: Size, bold: bool = False) -> str:
+    if width_of(text, size, bold) <= width:
         return text
-    return next(text[:n] + "…" for n in range(len(text), -1, -1) if width_of(text[:n] + "…", size) <= width)
+    return next(text[:n] + "…" for n in range(len(text), -1, -1) if width_of(text[:n] + "…", size, bold) <= width)
 
 
 def _drawable(text: str) -> str:

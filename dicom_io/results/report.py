@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -17,6 +18,7 @@ from dicom_io.results.modules import NewSeries, series_description, source_attri
 from dicom_io.results.page import StudyText, draw_pages
 from dicom_io.results.run import AnalysisRun, Maker, middle, same_patient_and_study
 from dicom_io.results.sr import write_sr
+from dicom_io.results.subject import banner, is_phantom
 
 
 def write_report(
@@ -41,7 +43,7 @@ def write_report(
     ends = (f"{run.analysis} {run.version} {run.state} {run.reason}" for run in runs)
     taken_for = sorted(f"{header.first.series_uid} {role.kind} {role.body} {role.reason}" for header, role in series)
     key = (uids.digest(headers), *uids.configuration(maker), *taken_for, *ends)
-    sr = write_sr(patient, runs, maker, key, folder, predecessor)
+    sr = write_sr(patient, runs, maker, key, folder, predecessor, is_phantom(series))
     return (sr, *_write_pages(patient, used or headers, series, runs, maker, key, folder))
 
 
@@ -57,7 +59,8 @@ def _write_pages(
     source = source_attributes(patient)
     place = NewSeries(uids.uid(*key, "page series"), codes.PAGE_SERIES, series_description("summary"), "OT")
     capture = Capture(source, tuple(sources), place, maker, folder)
-    canvases = draw_pages(study_text(source, patient, maker), series, runs)
+    text = replace(study_text(source, patient, maker), banner=banner(series))
+    canvases = draw_pages(text, series, runs)
     return [capture.write(canvas, n, uids.uid(*key, "page", str(n))) for n, canvas in enumerate(canvases, 1)]
 
 

@@ -48,6 +48,7 @@ def write_sr(
     key: Iterable[str],
     folder: Path,
     predecessor: Path | None,
+    phantom: bool,
 ) -> Path:
     """Write `measurements.dcm`; `patient`: an instance of the study, `key`: what its UIDs are made from."""
     source = source_attributes(patient)
@@ -58,7 +59,7 @@ def write_sr(
     ds.PerformedProcedureCodeSequence, ds.ReferencedPerformedProcedureStepSequence = [], []
     if predecessor is not None:
         ds.PredecessorDocumentsSequence = [_predecessor(predecessor)]
-    for content in _content(source, runs, maker):
+    for content in _content(source, runs, maker, phantom):
         ds.add(content)
     own = {}
     sources = _sources(runs)
@@ -73,8 +74,8 @@ def _sources(runs: Iterable[AnalysisRun]) -> list[SeriesHeader]:
     return [by_uid[uid] for uid in sorted(by_uid)]
 
 
-def _content(patient: Dataset, runs: Sequence[AnalysisRun], maker: Maker) -> Dataset:
-    groups = [research_group(patient)]
+def _content(patient: Dataset, runs: Sequence[AnalysisRun], maker: Maker, phantom: bool) -> Dataset:
+    groups = [research_group(patient, phantom)]
     for run in runs:
         if run.findings is None:
             groups.append(not_run_group(patient, run))

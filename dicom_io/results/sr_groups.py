@@ -50,11 +50,12 @@ def library(sources: Sequence[SeriesHeader]) -> hd.ContainerContentItem:
     return whole
 
 
-def research_group(patient: Dataset) -> Group:
-    """The statement that all of this is for research only."""
+def research_group(patient: Dataset, phantom: bool) -> Group:
+    """The statement that all of this is for research only, and of a phantom where it is."""
+    subject = [_evaluation(codes.SUBJECT, codes.PHANTOM)] if phantom else []
     return Group(
         tracking_identifier=_tracking(patient, "betz", "use", "Intended use"),
-        qualitative_evaluations=[_evaluation(codes.USE, codes.RESEARCH)],
+        qualitative_evaluations=[_evaluation(codes.USE, codes.RESEARCH), *subject],
     )
 
 
