@@ -171,13 +171,19 @@ EFFECTS: tuple[Effect, ...] = (
         _to(11.0),
         "10.2214/AJR.14.13459",
     ),
-    Effect(Parameter.T2, PRECENTRAL, Unit.PERCENT, _to(-12.0), "10.2214/AJR.14.13459 (direction); size: estimate"),
+    Effect(
+        Parameter.T2,
+        PRECENTRAL,
+        Unit.PERCENT,
+        _to(-12.0),
+        "10.1148/radiology.189.3.8234713 (direction); size: estimate",
+    ),
     Effect(
         Parameter.FLAIR,
         (Tract.LEG, Tract.HAND, Tract.BULBAR),
         Unit.PERCENT,
         _to(15.0),
-        "direction: sign of the tract in many papers; size: estimate",
+        "10.1007/s002340050836 (direction, on T2); size: estimate",
     ),
     Effect(
         Parameter.ACTIVATION,
@@ -208,7 +214,9 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(Parameter.CORD_AREA, UPPER_CORD, Unit.PERCENT, _to(-5.0), "Sci Rep 2020;10:1783 (63.8 to 60.8 mm2)"),
     Effect(Parameter.CORD_AREA, LOWER_CORD, Unit.PERCENT, _to(-8.0), "estimate"),
     Effect(Parameter.CORD_AREA_RATE, CORD, Unit.PERCENT_YEAR, _to(-1.5), "estimate"),
-    Effect(Parameter.CORD_FA, CORD[1:6], Unit.PERCENT, _to(-8.0), "estimate"),
+    Effect(
+        Parameter.CORD_FA, CORD[1:6], Unit.PERCENT, _to(-8.0), "10.1136/jnnp.2006.100032 (direction); size: estimate"
+    ),
 )
 
 LIMBS = (Part.LEG, Part.HAND)
