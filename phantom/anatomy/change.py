@@ -21,7 +21,8 @@ Numbers = npt.NDArray[np.float32]
 Table = npt.NDArray[np.float64]
 
 FAR_SIGMA = 7.0  # beyond it e is under 3e-11: nothing moves
-NEWTON_STEPS = 8  # |a| is a few hundredths: three are enough
+NEWTON_STEPS = 12  # |a| is a few hundredths: three are enough
+NEWTON_END = 1e-12
 BLOCK_POINTS = 500_000
 
 
@@ -74,8 +75,8 @@ class Bumps:
     _rows: Table = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Lay the bumps out as rows: centre, sigma, amount."""
-        rows = [(*one.centre_mm, one.sigma_mm, one.amount) for one in self.bumps]
+        """Lay the bumps out as rows: centre, 1 / sigma^2, amount."""
+        rows = [(*one.centre_mm, one.sigma_mm**-2, one.amount) for one in self.bumps]
         object.__setattr__(self, "_rows", np.array(rows, np.float64).reshape(-1, 5))
 
     def pull(self, person: Points) -> Points:
@@ -92,10 +93,12 @@ class Bumps:
 
 
 @numba.njit(cache=True, inline="always")
-def _bump(row: Table, x: float, y: float, z: float) -> tuple[float, float]:
-    """a e and (r / s)^2 at a point."""
-    squared = ((x - row[0]) ** 2 + (y - row[1]) ** 2 + (z - row[2]) ** 2) / row[3] ** 2
-    return (row[4] * np.exp(-squared / 2) if squared < FAR_SIGMA**2 else 0.0), squared
+def _drawn(rows: Table, k: int, x: float, y: float, z: float) -> tuple[float, float]:
+    """The a e and (r / s)^2 of bump k at a point relative to its centre; nought where nothing moves any more."""
+    squared = (x * x + y * y + z * z) * rows[k, 3]
+    if squared > FAR_SIGMA * FAR_SIGMA:
+        return 0.0, 0.0
+    return rows[k, 4] * np.exp(-squared / 2), squared
 
 
 @numba.njit(cache=True, nogil=True)
@@ -103,9 +106,10 @@ def _pull(rows: Table, points: Points) -> Points:
     result = np.empty_like(points)
     for n in range(points.shape[1]):
         x, y, z = np.float64(points[0, n]), np.float64(points[1, n]), np.float64(points[2, n])
-        for row in rows:
-            drawn, _ = _bump(row, x, y, z)
-            x, y, z = x + (x - row[0]) * drawn, y + (y - row[1]) * drawn, z + (z - row[2]) * drawn
+        for k in range(rows.shape[0]):
+            dx, dy, dz = x - rows[k, 0], y - rows[k, 1], z - rows[k, 2]
+            drawn, _ = _drawn(rows, k, dx, dy, dz)
+            x, y, z = x + dx * drawn, y + dy * drawn, z + dz * drawn
         result[0, n], result[1, n], result[2, n] = x, y, z
     return result
 
@@ -116,10 +120,11 @@ def _jacobian(rows: Table, points: Points) -> Numbers:
     for n in range(points.shape[1]):
         x, y, z = np.float64(points[0, n]), np.float64(points[1, n]), np.float64(points[2, n])
         whole = 1.0
-        for row in rows:
-            drawn, squared = _bump(row, x, y, z)
+        for k in range(rows.shape[0]):
+            dx, dy, dz = x - rows[k, 0], y - rows[k, 1], z - rows[k, 2]
+            drawn, squared = _drawn(rows, k, dx, dy, dz)
             whole *= (1 + drawn) ** 2 * (1 + drawn - drawn * squared)
-            x, y, z = x + (x - row[0]) * drawn, y + (y - row[1]) * drawn, z + (z - row[2]) * drawn
+            x, y, z = x + dx * drawn, y + dy * drawn, z + dz * drawn
         result[n] = whole
     return result
 
@@ -127,16 +132,20 @@ def _jacobian(rows: Table, points: Points) -> Numbers:
 @numba.njit(cache=True, nogil=True)
 def _push(reversed_rows: Table, points: Points) -> Points:
     """Undo the last bump first; each moves points along its own radius, so one number is sought: t of c + (p - c) t."""
+    rows = reversed_rows
     result = np.empty_like(points)
     for n in range(points.shape[1]):
         x, y, z = np.float64(points[0, n]), np.float64(points[1, n]), np.float64(points[2, n])
-        for row in reversed_rows:
-            squared = ((x - row[0]) ** 2 + (y - row[1]) ** 2 + (z - row[2]) ** 2) / row[3] ** 2
-            t = 1.0
+        for k in range(rows.shape[0]):
+            dx, dy, dz = x - rows[k, 0], y - rows[k, 1], z - rows[k, 2]
+            t, step = 1.0, 1.0
             for _ in range(NEWTON_STEPS):
-                drawn = row[4] * np.exp(-squared * t * t / 2)
-                t -= (t * (1 + drawn) - 1) / (1 + drawn - drawn * squared * t * t)
-            x, y, z = row[0] + (x - row[0]) * t, row[1] + (y - row[1]) * t, row[2] + (z - row[2]) * t
+                if abs(step) < NEWTON_END:
+                    break
+                drawn, squared = _drawn(rows, k, dx * t, dy * t, dz * t)
+                step = (t * (1 + drawn) - 1) / (1 + drawn - drawn * squared)
+                t -= step
+            x, y, z = rows[k, 0] + dx * t, rows[k, 1] + dy * t, rows[k, 2] + dz * t
         result[0, n], result[1, n], result[2, n] = x, y, z
     return result
 
