@@ -153,7 +153,7 @@ def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gr
     inversion = sequence.ti_ms > 0
     imaging: list[tuple[int, str, object]] = [
         (0x1003, "FL", 0.0),
-        (0x1004, "CS", "I" if b_values > 1 else ""),
+        (0x1004, "CS", "I" if sequence.kind is Kind.DWI else ""),
         (0x1008, "IS", "1"),
         (0x100A, "IS", "0000"),
         (0x100B, "CS", orientation),
@@ -201,29 +201,27 @@ def _float(value: float) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
-    """Numbers of one volume in Philips' bookkeeping."""
+class Numbered:
+    """Numbers of one volume in Philips' bookkeeping; `volume` counts from 0 as measured, the others from 1."""
 
-    b: float
-    gradient_lps: Floats
+    volume: int
     b_number: int
     gradient_number: int
-    instances_before: int
+    place: int  # among the instances of one slice; leaves gaps, as on the scanner
 
 
-def _volumes(b: Floats, gradients_lps: Floats) -> list[_Volume]:
-    """b = 0 images carry the gradient numbers after the last direction, as on the scanner."""
-    weighted = int((b > 0).sum())
-    count = len(b)
+def numbered(b: Floats) -> list[Numbered]:
+    """One a volume: shells by size, directions as they come; b = 0 images carry the gradient numbers after the last."""
+    shells = {value: number for number, value in enumerate(sorted(set(map(float, b))), 1)}
+    count, weighted = len(b), int((b > 0).sum())
     volumes, direction, unweighted = [], 0, weighted
-    for value, gradient in zip(b, gradients_lps, strict=True):
+    for volume, value in enumerate(map(float, b)):
         if value > 0:
             direction += 1
-            number = (2, direction)
         else:
             unweighted += 1
-            number = (1, unweighted)
-        volumes.append(_Volume(float(value), gradient, *number, (number[0] - 1) * count + number[1]))
+        gradient, shell = (direction if value > 0 else unweighted), shells[value]
+        volumes.append(Numbered(volume, shell, gradient, (shell - 1) * count + gradient))
     return volumes
 
 
@@ -236,13 +234,13 @@ def _slice_values(slab: Slab, index: int) -> dict[int, bytes]:
     }
 
 
-def _volume_values(volume: _Volume) -> dict[int, bytes]:
-    x, y, z = (float(np.float32(v)) for v in volume.gradient_lps)
+def _volume_values(b: float, gradient_lps: Floats, volume: Numbered) -> dict[int, bytes]:
+    x, y, z = (float(np.float32(v)) for v in gradient_lps)
     return {
-        _B_VALUE: struct.pack("<d", volume.b),
+        _B_VALUE: struct.pack("<d", b),
         _GRADIENT: struct.pack("<3d", x, y, z),
-        _B_FACTOR: _float(volume.b),
-        _DIFFUSION_DIRECTION: b"O" if volume.b > 0 else b"I",
+        _B_FACTOR: _float(b),
+        _DIFFUSION_DIRECTION: b"O" if b > 0 and np.any(gradient_lps) else b"I",
         _GRADIENT_RL: _float(x),
         _GRADIENT_AP: _float(y),
         _GRADIENT_FH: _float(z),
@@ -269,15 +267,18 @@ def write(folder: Path, acquired: Acquired, identity: Identity) -> Iterator[Path
     axes = acquired.gradients_lps if acquired.diffusion else np.zeros((count, 3))
     window = (float(stack.max()) / 4, float(stack.max()) / 2)
     stamp = Stamp(dataset_of(sequence, slab, identity, shells, window))
-    volumes = _volumes(shells, axes)
+    volumes = numbered(shells)
     folder.mkdir(parents=True, exist_ok=True)
-    constants = [_volume_values(volume) if acquired.diffusion else {} for volume in volumes]
+    constants = [
+        _volume_values(float(shells[one.volume]), axes[one.volume], one) if acquired.diffusion else {}
+        for one in volumes
+    ]
     per_slice = len(np.unique(shells)) * len(volumes)  # instance numbers have gaps, as on the scanner
     for index in range(slab.shape[2]):
         place = _slice_values(slab, index)
         pixels = np.ascontiguousarray(stack[:, :, index].transpose(2, 1, 0), "<u2")
         for volume, values, plane in zip(volumes, constants, pixels, strict=True):
-            number = index * per_slice + volume.instances_before
+            number = index * per_slice + volume.place
             patch = {**place, **values, _INSTANCE_NUMBER: str(number).encode(), _PIXEL_DATA: plane.tobytes()}
             path = folder / f"{number:05d}.dcm"
             stamp.write(path, identity.uid(sequence.number, number), patch)

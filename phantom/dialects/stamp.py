@@ -64,10 +64,17 @@ class Stamp:
         padding = b"\0" if tag in (_SOP_INSTANCE_UID, _MEDIA_STORAGE_SOP_INSTANCE_UID) else b" "
         self._encoded[start : start + length] = value.ljust(length, padding)
 
-    def write(self, path: Path, sop_instance_uid: str, values: Mapping[int, bytes]) -> None:
-        """Write the object with its own UID and `values` (tag to encoded value, at most as long as in the first)."""
+    def patched(self, sop_instance_uid: str, values: Mapping[int, bytes]) -> bytearray:
+        """The object with its own UID and `values` (tag to encoded value, at most as long as in the first).
+
+        The next call patches the same bytes again.
+        """
         for tag in (_MEDIA_STORAGE_SOP_INSTANCE_UID, _SOP_INSTANCE_UID):
             self._patch(tag, sop_instance_uid.encode())
         for tag, value in values.items():
             self._patch(tag, value)
-        path.write_bytes(self._encoded)
+        return self._encoded
+
+    def write(self, path: Path, sop_instance_uid: str, values: Mapping[int, bytes]) -> None:
+        """Put the patched object on disk."""
+        path.write_bytes(self.patched(sop_instance_uid, values))
