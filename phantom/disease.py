@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 
+from phantom.anatomy import bundles
 from phantom.anatomy.change import Bump
 from phantom.anatomy.fibres import System
 from phantom.anatomy.parcels import MIDLINE, Parcel, Side, Structure
@@ -34,10 +35,10 @@ class Part(StrEnum):
 class Tract(StrEnum):
     """Bundles that the disease strikes; the value is the bundle's name."""
 
-    LEG = "corticospinal, leg"
-    HAND = "corticospinal, hand"
-    BULBAR = "corticobulbar"
-    CALLOSUM_MOTOR = "callosum, motor"
+    LEG = bundles.LEG
+    HAND = bundles.HAND
+    BULBAR = bundles.BULBAR
+    CALLOSUM_MOTOR = bundles.CALLOSUM_MOTOR
 
 
 class Network(StrEnum):
