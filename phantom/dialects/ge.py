@@ -24,6 +24,7 @@ from phantom.slab import LPS_TO_RAS, Slab
 SCANNER = Scanner("GE MEDICAL SYSTEMS", "SIGNA Pioneer", ("28", "LX", "MR29.1_SIM"), "127.7277", receive_coil="48HA")
 BITS = 16
 B_OFFSET = 1_000_000_000  # (0043,1039) holds b + 10^9 in most releases
+ECHOES_IN_STEPS_OF = 4
 # A direction of such a length says b = nominal |g|^2; readers take one closer to 1 for a unit vector badly rounded
 # (dcm2niix issues 163, 245), so shells that lie closer are written with their own nominal b.
 SHORTENED = (0.1, 0.95)
@@ -31,7 +32,7 @@ SHORTENED = (0.1, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class _Pulse:
-    """The pulse sequence in GE's words; `mode`: its number in (0027,1032)."""
+    """The pulse sequence in GE's words: standard elements, (0019,109c) and (0019,109e)."""
 
     names: Names
     name: str
@@ -39,8 +40,9 @@ class _Pulse:
 
 
 _PULSES = {
+    # IR beside GR: the scanner leaves it out, but then DICOM does not allow an inversion time (PS3.3 C.8.3.1)
     Kind.MPRAGE: _Pulse(
-        Names(("ORIGINAL", "PRIMARY", "OTHER"), ("GR",), ("SS", "SP"), ("FAST_GEMS", "EDR_GEMS", "IR_GEMS"), "3D"),
+        Names(("ORIGINAL", "PRIMARY", "OTHER"), ("GR", "IR"), ("SS", "SP"), ("FAST_GEMS", "EDR_GEMS", "IR_GEMS"), "3D"),
         "bravo",
         "EFGRE3D",
     ),
@@ -122,17 +124,23 @@ def _letter(axis: int, location_mm: float) -> str:
     return _LETTERS[axis][0 if location_mm >= 0 else 1]
 
 
-def _acceleration(acquired: Acquired) -> int:
+def _lines(acquired: Acquired) -> int:
     columns, rows, _ = acquired.slab.shape
-    lines = rows if acquired.sequence.phase_encoding == "COL" else columns
-    return max(1, round(lines / acquired.sequence.epi_factor)) if acquired.sequence.epi_factor > 1 else 1
+    return rows if acquired.sequence.phase_encoding == "COL" else columns
+
+
+def _acceleration(acquired: Acquired) -> int:
+    factor = acquired.sequence.epi_factor
+    return max(1, round(_lines(acquired) / factor)) if factor > 1 else 1
 
 
 def _echo_spacing_us(acquired: Acquired) -> int:
-    """Effective echo spacing of the reconstructed image, whole microseconds."""
-    columns, rows, _ = acquired.slab.shape
-    lines = rows if acquired.sequence.phase_encoding == "COL" else columns
-    return round(acquired.sequence.readout_ms * 1000 / (lines - 1))
+    """Between two echoes, whole microseconds: their count is that of the accelerated lines, rounded up to fours.
+
+    So dcm2niix takes it back: TotalReadoutTime = (echoes - 1) x spacing (nii_dicom_batch.cpp, GE, partial Fourier).
+    """
+    echoes = -(-_lines(acquired) // (_acceleration(acquired) * ECHOES_IN_STEPS_OF)) * ECHOES_IN_STEPS_OF
+    return round(acquired.sequence.readout_ms * 1000 / (echoes - 1))
 
 
 def _acquisition_group(acquired: Acquired, first_mm: float, last_mm: float) -> Private:
