@@ -17,7 +17,8 @@ ID_PREFIX = DIGITAL_PATIENT_ID
 ISSUER = "BETZ"
 SERIAL = DIGITAL_PATIENT_SERIAL
 COMMENT = "Digital phantom. Not a person."
-STUDY_DESCRIPTION = "PHANTOM brain"
+STUDY_DESCRIPTION = "PHANTOM"
+BIRTH_DATE = "19650101"
 # 38 digits, never a leading zero: every UID has the same length, so one encoded object can be patched into the next.
 _DIGITS = 38
 
@@ -26,13 +27,19 @@ _DIGITS = 38
 class Identity:
     """What makes two phantom studies the same one: everything that decides a byte of its images.
 
-    key: text of all parameters. seed: part of the patient ID. date: YYYYMMDD of the study.
+    key: text of all parameters. seed: part of the patient ID. date: YYYYMMDD of the study. title: after "PHANTOM" in
+    the study's description.
     """
 
     key: str
     seed: int
     date: str = "20260102"
-    age_years: int = 61
+    title: str = "brain"
+
+    @property
+    def age_years(self) -> int:
+        """Age on the day of the study; the birthday is the first day of a year."""
+        return int(self.date[:4]) - int(BIRTH_DATE[:4])
 
     def uid(self, *parts: object) -> str:
         """UID of a part (study, series, instance): the same at every making, another for another key (PS3.5 B.2)."""
@@ -50,7 +57,7 @@ class Identity:
         dataset.PatientName = NAME
         dataset.PatientID = f"{ID_PREFIX}{self.seed}"
         dataset.IssuerOfPatientID = ISSUER
-        dataset.PatientBirthDate = f"{int(self.date[:4]) - self.age_years}0101"
+        dataset.PatientBirthDate = BIRTH_DATE
         dataset.PatientSex = "O"
         dataset.PatientAge = f"{self.age_years:03d}Y"
         dataset.PatientWeight = "75"
@@ -60,7 +67,7 @@ class Identity:
         dataset.DeviceSerialNumber = SERIAL
         dataset.StudyInstanceUID = self.study_uid
         dataset.StudyID = "1"
-        dataset.StudyDescription = STUDY_DESCRIPTION
+        dataset.StudyDescription = f"{STUDY_DESCRIPTION} {self.title}"
         dataset.StudyDate = self.date
         dataset.StudyTime = "101500"
         dataset.AccessionNumber = ""
