@@ -1,254 +1,264 @@
-"""Fibre bundles as tubes round centre curves, and the diffusion tensor of white matter that follows from them.
+"""Which fibres run through a voxel and which way: the tubes of `bundles`, and what lies between; body coordinates.
 
-Way-points are MNI mm on the right, mirrored to the left; half-axes of the elliptic cross-section in mm.
+A tube is the map F(s, u, v) = C(s) + u A(s) + v B(s) of a unit disc along its centre curve C, with A and B the
+half-axes of its section, square to the tangent. A point lies in the section whose plane holds it, which gives s, u and
+v; the fibre there runs along dF/ds. Nothing is read off a grid, so directions have no stairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.spatial import cKDTree
 
+from phantom.anatomy import _tubes
+from phantom.anatomy._tubes import CELL_MM, COLUMNS, FIBRES
+from phantom.anatomy.body import Points, Steps
+from phantom.anatomy.bundles import Tube, tubes
 from phantom.anatomy.parcels import Side
-from phantom.tissue import BETWEEN, BUNDLE, BUNDLE_SHARE, HINDERED_MD
+from phantom.anatomy.tensor_field import (  # the former tensor field; goes with its last user
+    GRID_MM as GRID_MM,
+)
+from phantom.anatomy.tensor_field import (
+    LOWER_MM as LOWER_MM,
+)
+from phantom.anatomy.tensor_field import (
+    PAIRED as PAIRED,
+)
+from phantom.anatomy.tensor_field import (
+    SHAPE as SHAPE,
+)
+from phantom.anatomy.tensor_field import (
+    SIX as SIX,
+)
+from phantom.anatomy.tensor_field import (
+    Bundle as Bundle,
+)
+from phantom.anatomy.tensor_field import (
+    System as System,
+)
+from phantom.anatomy.tensor_field import (
+    tube as tube,
+)
+from phantom.anatomy.tensor_field import (
+    white_matter_tensor as white_matter_tensor,
+)
+from phantom.tissue import BUNDLE
+from phantom.tissue import BUNDLE_SHARE as BUNDLE_SHARE
+
+if TYPE_CHECKING:
+    from phantom.disease import BundleChange
 
 Floats = npt.NDArray[np.float64]
 Field = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.uint8]
 
-GRID_MM = 2.0
-LOWER_MM = np.array([-98.0, -134.0, -72.0])
-SHAPE = (99, 117, 95)
-STEP_MM = 1.0  # of arc length between discs
-DISC_POINTS = 400
-GOLDEN_ANGLE = 2.399963
-EXTENSION_MM = 9.0  # sigma: how far a bundle's direction reaches into the white matter beside it
-# Positions of xx, xy, xz, yy, yz, zz in a 3x3 matrix; tensors are (6, ...) in this order everywhere in the phantom.
-SIX = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+SAMPLE_MM = 0.5  # of the centre curve between rows of its table
+SUBSAMPLE_MM = 0.7  # a voxel is looked at on a lattice of about this step
+SUBSAMPLES = (2, 8)  # least and most of them along an edge
 
+# Columns of a tube's table: curve, half-axes, and the derivatives of all three by the row.
+CURVE, FIRST, SECOND, TANGENT, FIRST_SLOPE, SECOND_SLOPE = (slice(k, k + 3) for k in range(0, 18, 3))
 
-class System(StrEnum):
-    """Bundles that a disease strikes together."""
-
-    CORTICOSPINAL = "corticospinal tract"
-    CALLOSAL = "corpus callosum"
-    ASSOCIATION = "association"
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """One tube: centre curve through `points`, half-axes `a` (front-back or up-down) and `b` (across) at each point."""
-
-    name: str
-    system: System
-    points: tuple[tuple[float, float, float], ...]
-    a: tuple[float, ...]
-    b: tuple[float, ...]
-
-
-def _arch(*half: tuple[float, float, float]) -> tuple[tuple[float, float, float], ...]:
-    """A commissure from its right half, whose last point lies on the midline."""
-    return half + tuple((-x, y, z) for x, y, z in reversed(half[:-1]))
-
-
-_STEM_A = (2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 5.0, 6.0, 6.0)
-_STEM_B = (2.0, 2.0, 2.5, 2.5, 2.5, 2.5, 3.0, 3.5, 3.5, 3.5)
-
-PAIRED: tuple[Bundle, ...] = (
-    Bundle(
-        "corticospinal, hand",
-        System.CORTICOSPINAL,
-        (
-            (5, -28, -48),
-            (6, -26, -38),
-            (11, -20, -24),
-            (15, -18, -14),
-            (20, -15, -4),
-            (23, -14, 8),
-            (26, -17, 22),
-            (30, -20, 36),
-            (34, -22, 48),
-            (37, -22, 58),
-        ),
-        (3, 3, 4, 4, 3.5, 3.5, 5, 7, 8, 8),
-        (2.5, 2.5, 3, 3, 3, 3, 3.5, 3.5, 3.5, 3.5),
-    ),
-    Bundle(
-        "corticospinal, leg",
-        System.CORTICOSPINAL,
-        (
-            (5, -30, -48),
-            (6, -28, -38),
-            (13, -23, -24),
-            (17, -21, -14),
-            (21, -19, -4),
-            (24, -19, 8),
-            (24, -22, 22),
-            (20, -25, 38),
-            (14, -28, 54),
-            (9, -30, 68),
-        ),
-        _STEM_A,
-        _STEM_B,
-    ),
-    Bundle(
-        "corticobulbar",
-        System.CORTICOSPINAL,
-        (
-            (4, -26, -44),
-            (6, -24, -36),
-            (10, -17, -24),
-            (14, -15, -14),
-            (19, -11, -4),
-            (21, -8, 8),
-            (27, -10, 20),
-            (38, -11, 28),
-            (47, -10, 33),
-            (54, -8, 36),
-        ),
-        _STEM_A,
-        _STEM_B,
-    ),
-    Bundle(
-        "superior longitudinal fasciculus",
-        System.ASSOCIATION,
-        ((40, 34, 24), (38, 18, 28), (36, 0, 30), (36, -18, 32), (38, -36, 32), (46, -48, 20)),
-        (5,) * 6,
-        (5,) * 6,
-    ),
-    Bundle(
-        "inferior fronto-occipital fasciculus",
-        System.ASSOCIATION,
-        ((24, 50, 2), (28, 32, -4), (32, 12, -8), (35, -8, -8), (36, -34, 0), (32, -58, 6), (22, -82, 6)),
-        (5, 4, 3, 3, 4, 5, 5),
-        (4, 4, 3, 3, 4, 4, 4),
-    ),
-    Bundle(
-        "cingulum",
-        System.ASSOCIATION,
-        ((8, 36, 4), (9, 36, 18), (9, 18, 34), (9, -6, 38), (9, -30, 38), (10, -48, 26), (16, -48, 6)),
-        (3,) * 7,
-        (2.5,) * 7,
-    ),
+# White matter between the tubes follows its neighbours, and far from them runs out from the core of its lobe.
+BETWEEN_GRID_MM = 4.0
+BETWEEN_LOWER_MM = np.array([-84.0, -120.0, -84.0])
+BETWEEN_SHAPE = (43, 51, 43)
+REACH_MM = 6.0  # sigma: how far a tube's direction reaches into the white matter beside it
+OUTWARD = 0.004  # weight of the outward direction; a place full of tube has about 1
+CORES: tuple[tuple[tuple[float, float, float], ...], ...] = (
+    ((22, 42, 4), (24, 22, 14), (25, 0, 20), (26, -20, 20), (28, -45, 16), (22, -74, 8)),
+    ((38, 0, -24), (40, -20, -16), (40, -42, -8)),
+    ((14, -56, -36), (18, -62, -36)),
 )
-
-MIDLINE: tuple[Bundle, ...] = (
-    Bundle(
-        "callosum, genu", System.CALLOSAL, _arch((30, 52, 12), (20, 46, 8), (8, 34, 6), (0, 30, 6)), (6,) * 7, (4,) * 7
-    ),
-    Bundle(
-        "callosum, premotor",
-        System.CALLOSAL,
-        _arch((30, 12, 58), (22, 10, 46), (12, 6, 32), (0, 4, 27.5)),
-        (10,) * 7,
-        (2.7,) * 7,
-    ),
-    Bundle(
-        "callosum, motor",
-        System.CALLOSAL,
-        _arch((40, -20, 56), (32, -20, 50), (22, -18, 38), (12, -15, 29), (0, -14, 26.5)),
-        (7, 6, 6, 6, 6, 6, 6, 6, 7),
-        (3, 3, 3, 2.7, 2.7, 2.7, 3, 3, 3),
-    ),
-    Bundle(
-        "callosum, splenium",
-        System.CALLOSAL,
-        _arch((24, -80, 14), (22, -64, 18), (12, -44, 18), (0, -38, 14)),
-        (5,) * 7,
-        (4,) * 7,
-    ),
-)
+CORE_STEPS = 20
 
 
-def bundles() -> Iterator[tuple[Bundle, Side]]:
-    """Every bundle with its side; a left one is the mirrored right one."""
-    for bundle in PAIRED:
-        yield bundle, Side.RIGHT
-        mirrored = tuple((-x, y, z) for x, y, z in bundle.points)
-        yield Bundle(bundle.name, bundle.system, mirrored, bundle.a, bundle.b), Side.LEFT
-    for bundle in MIDLINE:
-        yield bundle, Side.BOTH
+@dataclass(frozen=True, slots=True, eq=False)
+class Compartments:
+    """What white matter is made of at each of n points; shares are of the voxel as far as it is white matter.
 
-
-def tube(bundle: Bundle) -> tuple[Floats, Floats, Floats]:
-    """Points (n, 3) mm that fill the tube evenly, unit tangents (n, 3) there, and the volume each carries, mm3 (n,)."""
-    points = np.array(bundle.points, float)
-    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    curve = CubicSpline(length, points)
-    arc = np.arange(0, length[-1], STEP_MM)
-    centre, along = curve(arc), curve(arc, 1)
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    # The first transverse axis leans on the patient axis that the curve follows least: y, or z where it runs along y.
-    lean = np.array([0.0, 1.0, 0.0]) if np.abs(along[:, 1]).mean() < 0.7 else np.array([0.0, 0.0, 1.0])
-    first = lean - along * (along @ lean)[:, None]
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    second = np.cross(along, first)
-    a, b = PchipInterpolator(length, bundle.a)(arc), PchipInterpolator(length, bundle.b)(arc)
-    order = np.arange(DISC_POINTS)
-    radius, angle = np.sqrt((order + 0.5) / DISC_POINTS), order * GOLDEN_ANGLE
-    across = (radius * np.cos(angle))[None, :, None] * (first * a[:, None])[:, None]
-    across = across + (radius * np.sin(angle))[None, :, None] * (second * b[:, None])[:, None]
-    filled = centre[:, None] + across
-    tangent = np.gradient(filled, STEP_MM, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=2, keepdims=True)
-    volume = np.repeat(np.pi * a * b * STEP_MM / DISC_POINTS, DISC_POINTS)
-    return filled.reshape(-1, 3), tangent.reshape(-1, 3), volume
-
-
-def _raster(bundle: Bundle) -> tuple[npt.NDArray[np.intp], Field, Field]:
-    """Voxels that the tube touches (flat index), the share of each it fills, its mean dyadic there (6, voxel)."""
-    points, tangents, volume = tube(bundle)
-    index = np.rint((points - LOWER_MM) / GRID_MM).astype(int)
-    inside = ((index >= 0) & (index < SHAPE)).all(axis=1)
-    flat = np.ravel_multi_index(tuple(index[inside].T), SHAPE)
-    voxels, place = np.unique(flat, return_inverse=True)
-    weight, t = volume[inside], tangents[inside]
-    filled = np.bincount(place, weight)
-    dyadic = np.stack([np.bincount(place, weight * t[:, i] * t[:, j]) for i, j in SIX]) / filled
-    return voxels, np.minimum(filled / GRID_MM**3, 1.0).astype(np.float32), dyadic.astype(np.float32)
-
-
-def _between(share: Field, dyadics: Field) -> Field:
-    """Tensor of the white matter between the bundles: their directions, extended smoothly, at less anisotropy."""
-    sigma = EXTENSION_MM / GRID_MM
-    weight = ndimage.gaussian_filter(share.reshape(SHAPE), sigma, truncate=3).ravel()
-    extended = np.stack([ndimage.gaussian_filter(d.reshape(SHAPE), sigma, truncate=3).ravel() for d in dyadics])
-    extended /= np.maximum(weight, np.float32(1e-6))
-    undirected = 1 - extended[[0, 3, 5]].sum(axis=0)  # far from every bundle
-    axial, radial = BETWEEN
-    tensor = np.float32(axial - radial) * extended
-    for row in (0, 3, 5):
-        tensor[row] += radial + (axial - radial) * undirected / 3
-    return np.asarray(tensor, np.float32)
-
-
-def white_matter_tensor(extra_radial: Mapping[tuple[System, Side], float]) -> Field:
-    """Diffusion tensor of white matter on the whole template: (6, x, y, z) um2/ms, 2 mm grid from `LOWER_MM`.
-
-    extra_radial: radial diffusivity (um2/ms) that disease adds inside the bundles of a system on a side.
+    share (FIBRES, n): what each fibre fills, largest first, disease not yet taken away. direction (FIBRES, 3, n): unit,
+    sign as the tube runs. number (FIBRES, n): place of the tube in `tubes`, from 1; 0 = none. between (6, n): mean
+    dyadic of the rest, trace 1, in the order of `SIX`.
     """
-    size = int(np.prod(SHAPE))
-    share, radial_field = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    dyadics, lost = np.zeros((6, size), np.float32), np.zeros((6, size), np.float32)
-    axial, radial = BUNDLE
-    for bundle, side in bundles():
-        voxels, filled, dyadic = _raster(bundle)
-        share[voxels] += filled
-        dyadics[:, voxels] += filled * dyadic
-        extra = extra_radial.get((bundle.system, side), 0.0)
-        radial_field[voxels] += filled * (radial + extra)
-        lost[:, voxels] += filled * extra * dyadic
-    crowd = np.maximum(share, 1.0)  # where bundles cross they share the voxel
-    tensor = (np.float32(axial - radial) * dyadics - lost) / crowd
-    isotropic = radial_field / crowd
-    for row in (0, 3, 5):
-        tensor[row] += isotropic
-    filled_share = np.minimum(share, 1.0)
-    hindered = np.array([HINDERED_MD, 0, 0, HINDERED_MD, 0, HINDERED_MD], np.float32)[:, None]
-    bundle_part = np.float32(BUNDLE_SHARE) * tensor + np.float32(1 - BUNDLE_SHARE) * hindered * filled_share
-    whole = bundle_part + (1 - filled_share) * _between(share, dyadics)
-    return np.asarray(whole.reshape(6, *SHAPE), np.float32)
+
+    share: Field
+    direction: Field
+    number: Numbers
+    between: Field
+
+    def carried(self, carry: Field) -> Compartments:
+        """The same in another frame: tangents go through matrices (n, 3, 3)."""
+        carried = np.einsum("nij,fjn->fin", carry, self.direction, optimize=True)
+        direction = carried / np.maximum(np.linalg.norm(carried, axis=1, keepdims=True), np.float32(1e-9))
+        full = np.empty((self.between.shape[1], 3, 3), np.float32)
+        for value, (row, column) in zip(self.between, SIX, strict=True):
+            full[:, row, column] = full[:, column, row] = value
+        full = np.asarray(carry @ full @ carry.transpose(0, 2, 1))
+        full /= np.trace(full, axis1=1, axis2=2)[:, None, None]
+        between = np.stack([full[:, row, column] for row, column in SIX])
+        return Compartments(self.share, np.asarray(direction, np.float32), self.number, between)
+
+
+def table(tube: Tube) -> Floats:
+    """(row, COLUMNS): a tube sampled every `SAMPLE_MM` or a little less; derivatives are per row."""
+    points = np.array(tube.points, float)
+    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    rows = int(np.ceil(length[-1] / SAMPLE_MM)) + 1
+    at = np.linspace(0, length[-1], rows)
+    curve = CubicSpline(length, points)
+    along = curve(at, 1)
+    tangent = along / np.linalg.norm(along, axis=1, keepdims=True)
+    first = np.array(tube.lean) - tangent * (tangent @ np.array(tube.lean))[:, None]
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(tangent, first)
+    a, b = (PchipInterpolator(length, half)(at)[:, None] for half in (tube.a, tube.b))
+    axes = [CubicSpline(np.arange(rows), axis) for axis in (first * a, second * b)]
+    result = np.empty((rows, COLUMNS))
+    result[:, CURVE], result[:, TANGENT] = curve(at), along * (at[1] - at[0])
+    for place, slope, axis in zip((FIRST, SECOND), (FIRST_SLOPE, SECOND_SLOPE), axes, strict=True):
+        result[:, place], result[:, slope] = axis(np.arange(rows)), axis(np.arange(rows), 1)
+    return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattice:
+    """Where to look: cells of `CELL_MM` from `lower`, each with the tubes that come near and the row of each to try.
+
+    rows (row, COLUMNS) of all tubes, tube k from start[k] to start[k + 1]; cell c has entries cells[c] to cells[c + 1]
+    of `near` (entry, 2): tube, row.
+    """
+
+    rows: Floats
+    start: npt.NDArray[np.int64]
+    lower: Floats
+    shape: tuple[int, int, int]
+    cells: npt.NDArray[np.int64]
+    near: npt.NDArray[np.int32]
+
+
+@lru_cache(maxsize=1)
+def lattice() -> Lattice:
+    """The tubes of the body, ready to be looked up."""
+    return laid_out([one for one, _ in tubes()])
+
+
+def laid_out(bundles: list[Tube]) -> Lattice:
+    """Tables of tubes and which of them come near each cell."""
+    tables = [table(one) for one in bundles]
+    rows = np.concatenate(tables)
+    start = np.r_[0, np.cumsum([len(one) for one in tables])]
+    reach = np.array([max(*one.a, *one.b) for one in bundles]) + CELL_MM * np.sqrt(3) / 2
+    lower = rows[:, CURVE].min(axis=0) - reach.max() - CELL_MM
+    nx, ny, nz = (int(n) for n in np.ceil((rows[:, CURVE].max(axis=0) + reach.max() + CELL_MM - lower) / CELL_MM))
+    entries = []
+    for number, one in enumerate(tables):
+        best = np.full(nx * ny * nz, np.inf)
+        row = np.zeros(nx * ny * nz, np.int32)
+        _tubes.nearest_rows(one[:, CURVE], reach[number], lower, (nx, ny, nz), best, row)
+        touched = np.flatnonzero(best < np.inf)
+        entries.append(np.stack([touched, np.full(len(touched), number), row[touched]], axis=1))
+    listed = np.concatenate(entries)
+    listed = listed[np.argsort(listed[:, 0], kind="stable")]
+    cells = np.searchsorted(listed[:, 0], np.arange(nx * ny * nz + 1))
+    near = np.ascontiguousarray(listed[:, 1:], np.int32)
+    return Lattice(rows, start.astype(np.int64), lower, (nx, ny, nz), cells.astype(np.int64), near)
+
+
+def _offsets(steps: Steps) -> Floats:
+    """Places (k, 3) mm inside a voxel of `steps`, spread evenly."""
+    edges = np.linalg.norm(steps, axis=0)
+    counts = np.clip(np.ceil(edges / SUBSAMPLE_MM), *SUBSAMPLES).astype(int)
+    parts = np.meshgrid(*[(np.arange(count) + 0.5) / count - 0.5 for count in counts], indexing="ij")
+    return np.asarray(np.stack([part.ravel() for part in parts], axis=1) @ steps.T)
+
+
+def filled(where: Lattice, at: Points, steps: Steps) -> tuple[Field, Field, Numbers]:
+    """Share, direction and number of the fibres in voxels of `steps` at points (3, n), as in `Compartments`."""
+    count = at.shape[1]
+    share, number = np.zeros((FIBRES, count), np.float32), np.zeros((FIBRES, count), np.uint8)
+    direction = np.zeros((FIBRES, 3, count), np.float32)
+    _tubes.fill(
+        at,
+        _offsets(steps),
+        where.rows,
+        where.start,
+        where.lower,
+        where.shape,
+        where.cells,
+        where.near,
+        share,
+        direction,
+        number,
+    )
+    return share, direction, number
+
+
+def _outward(points: Floats) -> Floats:
+    """Unit vectors (n, 3) away from the nearest core of white matter."""
+    lines = []
+    for core in CORES:
+        way = np.array(core, float)
+        line = np.concatenate([np.linspace(a, b, CORE_STEPS, endpoint=False) for a, b in pairwise(way)])
+        lines += [line, line * [-1, 1, 1]]
+    every = np.concatenate(lines)
+    _, nearest = cKDTree(every).query(points)
+    away = points - every[nearest]
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
+
+
+@lru_cache(maxsize=1)
+def _between() -> Field:
+    """Mean dyadic (6, i, j, k), trace 1, of the white matter between the tubes, on a coarse grid."""
+    rows = lattice().rows
+    area = np.pi * np.linalg.norm(rows[:, FIRST], axis=1) * np.linalg.norm(rows[:, SECOND], axis=1)
+    step = np.linalg.norm(rows[:, TANGENT], axis=1)
+    tangent = rows[:, TANGENT] / step[:, None]
+    index = np.rint((rows[:, CURVE] - BETWEEN_LOWER_MM) / BETWEEN_GRID_MM).astype(int)
+    inside = ((index >= 0) & (index < BETWEEN_SHAPE)).all(axis=1)
+    flat = np.ravel_multi_index(tuple(index[inside].T), BETWEEN_SHAPE)
+    weight = (area * step / BETWEEN_GRID_MM**3)[inside]
+    size = int(np.prod(BETWEEN_SHAPE))
+    sigma = REACH_MM / BETWEEN_GRID_MM
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in BETWEEN_SHAPE], indexing="ij"), axis=-1).reshape(-1, 3)
+    outward = _outward(grid * BETWEEN_GRID_MM + BETWEEN_LOWER_MM)
+    dyadic = np.empty((6, *BETWEEN_SHAPE))
+    for place, (i, j) in enumerate(SIX):
+        laid = np.bincount(flat, weight * tangent[inside, i] * tangent[inside, j], size).reshape(BETWEEN_SHAPE)
+        spread = ndimage.gaussian_filter(laid, sigma)
+        dyadic[place] = spread + OUTWARD * (outward[:, i] * outward[:, j]).reshape(BETWEEN_SHAPE)
+    return np.asarray(dyadic / dyadic[[0, 3, 5]].sum(axis=0), np.float32)
+
+
+class Fibres:
+    """The fibres of a person as disease left them."""
+
+    def __init__(self, changes: Mapping[tuple[str, Side], BundleChange]) -> None:
+        """changes: by name of the bundle and side; what is not named is healthy."""
+        listed = list(tubes())
+        radial, kept = np.ones(len(listed) + 1), np.ones(len(listed) + 1)
+        for number, (one, side) in enumerate(listed, start=1):
+            change = changes.get((one.name, side))
+            if change is not None:
+                radial[number], kept[number] = change.radial, change.share
+        unknown = set(changes) - {(one.name, side) for one, side in listed}
+        if unknown:
+            raise ValueError(f"no such bundle: {sorted(unknown)}")
+        self.radial = np.asarray(BUNDLE[1] * radial, np.float32)  # um2/ms, by number in Compartments
+        self.kept = np.asarray(kept, np.float32)  # share of the fibres that is left, by number
+
+    def at(self, points: Points, steps: Steps) -> Compartments:
+        """Fibres in voxels of `steps` at body points (3, n)."""
+        share, direction, number = filled(lattice(), np.ascontiguousarray(points, np.float32), steps)
+        index = (points - BETWEEN_LOWER_MM[:, None].astype(np.float32)) / np.float32(BETWEEN_GRID_MM)
+        parts = [ndimage.map_coordinates(axis, index, order=1, mode="nearest", prefilter=False) for axis in _between()]
+        return Compartments(share, direction, number, np.stack(parts))
