@@ -55,12 +55,55 @@ RD = Quantity(
 )
 VOLUME = Quantity("volume", "Volume", "ml", Code("118565006", "SCT", "Volume"), (0.0, 3000.0), Concern.NONE, 0)
 
-QUANTITIES: dict[str, Quantity] = {q.name: q for q in (FA, MD, AD, RD, VOLUME)}
+THICKNESS = Quantity(
+    "thickness",
+    "Cortical thickness",
+    "mm",
+    Code("CTH", "99BETZ", "Cortical thickness"),
+    (0.0, 8.0),
+    Concern.LOW,
+    2,
+    1000,
+)
+VOLUME_CHANGE = Quantity(
+    "volume change",
+    "Change of volume in a year",
+    "%/a",
+    Code("PCTYR", "99BETZ", "Annualized percent change"),
+    (-50.0, 50.0),
+    Concern.LOW,
+    2,
+    100,
+)
+
+QUANTITIES: dict[str, Quantity] = {q.name: q for q in (FA, MD, AD, RD, VOLUME, THICKNESS, VOLUME_CHANGE)}
 
 BRAIN = "brain"
 WHITE_MATTER = "cerebral white matter"
 
+# Parts of gyri have no code in the context groups of DICOM; `phantom.anatomy.parcels` uses the same names.
 SITES: dict[str, Code] = {
     BRAIN: Code("12738006", "SCT", "Brain"),
     WHITE_MATTER: Code("68523003", "SCT", "Cerebral White Matter"),
+    "precentral gyrus, leg": Code("PRECENTRAL_LEG", "99BETZ", "Precentral gyrus, leg area"),
+    "precentral gyrus, hand": Code("PRECENTRAL_HAND", "99BETZ", "Precentral gyrus, hand area"),
+    "precentral gyrus, bulbar": Code("PRECENTRAL_BULB", "99BETZ", "Precentral gyrus, bulbar area"),
+    "postcentral gyrus": Code("POSTCENTRAL", "99BETZ", "Postcentral gyrus"),
+    "premotor cortex": Code("PREMOTOR", "99BETZ", "Premotor cortex"),
+    "supplementary motor area": Code("SMA", "99BETZ", "Supplementary motor area"),
+    "frontal lobe": Code("83251001", "SCT", "Frontal lobe"),
+    "temporal lobe": Code("78277001", "SCT", "Temporal lobe"),
+    "parietal lobe": Code("16630005", "SCT", "Parietal lobe"),
+    "occipital lobe": Code("31065004", "SCT", "Occipital lobe"),
+    "thalamus": Code("42695009", "SCT", "Thalamus"),
+    "caudate": Code("11000004", "SCT", "Caudate Nucleus"),
+    "putamen": Code("89278009", "SCT", "Putamen"),
+    "pallidum": Code("14738005", "SCT", "Globus Pallidus"),
+    "hippocampus": Code("5366008", "SCT", "Hippocampus"),
+    "amygdala": Code("4958002", "SCT", "Amygdala"),
+    "motor white matter": Code("MOTOR_WM", "99BETZ", "White matter under the motor cortex"),
+    "corpus callosum": Code("88442005", "SCT", "Corpus callosum"),
+    "lateral ventricle": Code("66720007", "SCT", "Lateral Ventricle"),
+    "cerebellum": Code("113305005", "SCT", "Cerebellum"),
+    "brain stem": Code("119238007", "SCT", "Brain Stem"),
 }

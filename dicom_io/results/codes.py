@@ -71,6 +71,7 @@ FRAME_LATERALITY = {"BRAIN": "B", "CSPINE": "U"}
 UNIT_MEANING = {
     "1": "no units",
     "%": "percent",
+    "%/a": "percent per year",
     "um2/ms": "square micrometer per millisecond",
     "ml": "milliliter",
     "mm": "millimeter",
