@@ -9,20 +9,28 @@ import json
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.config import Config
     from service.ledger import Ledger
+    from service.modality import Sent
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 CONFIG = click.option(
     "--config", "config_path", type=click.Path(path_type=Path), default=Path("betz.toml"), show_default=True
 )
 JOBS_SHOWN = 50
+LOG_LINES = 10  # of a progress that nobody watches
+# literal, so that help needs no slow module; a test holds them against phantom/
+PRESETS = "healthy, early, late, bulbar, limb-left, limb-right"
+DIALECTS = "philips, philips-enhanced, siemens, siemens-xa, ge"
 STATE_COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "dead": "red", "failed": "red"}
 
 
@@ -103,6 +111,53 @@ def explain(folder: Path, as_json: bool, config_path: Path | None) -> None:
         return
     for line in explaining.lines(explanation, shutil.get_terminal_size().columns):
         click.echo(line)
+
+
+@main.command()
+@click.option("--preset", default="early", show_default=True, metavar="NAME", help=f"Disease: {PRESETS}.")
+@click.option("--dialect", default="philips", show_default=True, metavar="NAME", help=f"Scanner: {DIALECTS}.")
+@click.option("--resolution", default=2.0, show_default=True, metavar="MM", help="Voxel of the DWI: 1, 1.5 or 2.")
+@click.option("--seed", default=7, show_default=True, help="Another seed is another person.")
+@click.option(
+    "--timepoints", type=click.IntRange(1, 9), default=1, show_default=True, help="Visits, half a year apart."
+)
+@click.option("--techniques", default="t1,dwi", show_default=True, metavar="NAMES", help="Series that are scanned.")
+@click.option("--break", "breakages", multiple=True, metavar="NAME", help="Spoil it; docs/phantom.md lists how.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write it here: dicom/, truth.json, truth/.")
+@click.option("--send", metavar="AET@HOST:PORT", help="Send it there by DICOM; the truth stays here.")
+@click.option("--calling", default="PHANTOM", show_default=True, metavar="AET", help="AE title that it is sent from.")
+@click.option("--interleave", is_flag=True, help="Send the series mixed, over one association.")
+def phantom(out: Path | None, send: str | None, calling: str, interleave: bool, **asked: Any) -> None:
+    """Make the digital patient, whose truth is known: written (--out) or sent as a scanner does (--send)."""
+    if (out is None) == (send is None):
+        raise Fault("give one of --out FOLDER and --send AET@HOST:PORT")
+    from service import acceptance, modality
+
+    progress = _Progress()
+    refused = False
+    try:
+        there = modality.destination(send, calling) if send is not None else None
+        folder = out or acceptance.truth_folder(asked["preset"], asked["dialect"], asked["seed"])
+        visits = acceptance.visits(folder, **asked)
+        if there is not None:
+            modality.call(there)
+        acceptance.make_room(folder)
+        for visit in visits:
+            progress("phantom", 0.0, "scanning the patient")
+            truth = acceptance.make(visit, progress.count("writing"))
+            if there is None:
+                progress.clear()
+                click.echo(f"study {truth.study_uid}: {sum(map(len, acceptance.series_of(truth)))} objects")
+            else:
+                sent = acceptance.send(truth, there, interleave, progress.count("sending"))
+                progress.clear()
+                refused |= _tell_sent(truth.study_uid, sent, str(send))
+            click.echo(f"truth: {truth.folder / 'truth.json'}")
+    except (acceptance.CannotMake, modality.CannotSend) as reason:
+        progress.clear()
+        raise Fault(str(reason)) from None
+    if refused:
+        raise SystemExit(1)
 
 
 @main.command()
@@ -213,6 +268,14 @@ def _rebuild(config: Config) -> int:
     return rebuild(config.ledger_url, Spool(config.spool.path), config.deliver.destinations)
 
 
+def _tell_sent(study_uid: str, sent: Sent, place: str) -> bool:
+    """Say how a delivery ended; whether anything was refused."""
+    click.echo(f"study {study_uid}: {sent.taken} objects sent to {place} in {sent.seconds:.0f} s")
+    for reason, number in Counter(reason for _, reason in sent.refused).items():
+        click.echo(f"{number} object{'' if number == 1 else 's'} refused: {reason}", err=True)
+    return bool(sent.refused)
+
+
 class _Progress:
     """One bar for the job that runs where somebody watches, one line a step otherwise."""
 
@@ -230,6 +293,15 @@ class _Progress:
         elif self._last.get(analysis) != sentence:
             click.echo(f"{analysis} {fraction:4.0%} {sentence}", err=True)
         self._last[analysis] = sentence
+
+    def count(self, what: str) -> Callable[[int, int], None]:
+        """Return what takes (done, total): every object in the bar, one line a tenth in a log."""
+
+        def tell(done: int, total: int) -> None:
+            shown = done if self._watched else done * LOG_LINES // total * total // LOG_LINES
+            self(what, done / total, f"{shown} of {total} objects")
+
+        return tell
 
     def clear(self) -> None:
         """Take the bar away."""
