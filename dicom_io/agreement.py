@@ -43,7 +43,7 @@ def hold_against_headers(volume: Volume, series: SeriesHeader) -> None:
     arranged = layout(series)
     axes = array_axes_of(volume, arranged)
     magnitude = [plane for plane in arranged.planes if plane.frame.component is Component.MAGNITUDE]
-    columns = one_a_volume(magnitude, arranged)
+    columns = sorted(one_a_volume(magnitude, arranged), key=in_turn)
     hold_counts(volume, series, arranged, magnitude, columns, axes)
     hold_voxels(volume, series, arranged, axes)
     hold_place(volume, series, arranged, axes)
@@ -75,6 +75,11 @@ def one_a_volume(planes: Sequence[Plane], arranged: Layout) -> list[Plane]:
         if plane.slice_mm is not None:
             columns.setdefault(nearest(plane.slice_mm, arranged.slice_places_mm), []).append(plane)
     return max(columns.values(), key=len, default=[])
+
+
+def in_turn(plane: Plane) -> tuple[int, tuple[int, ...], int]:
+    """Order of volumes: of objects, within an enhanced one by its dimension indices, else as the frames lie in it."""
+    return plane.instance.instance_number or 0, plane.frame.turn, plane.index
 
 
 def hold_counts(

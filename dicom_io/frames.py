@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dicom_io.elements import EMPTY, Elements, Vector
+from dicom_io.vendors import philips
 from dicom_io.vendors.said import Orientation, Said, cross, unit
 
 IMAGE_TYPE, ACQUISITION_TIME, COMPLEX_COMPONENT = 0x00080008, 0x00080032, 0x00089208
@@ -22,6 +23,9 @@ ECHO_SEQUENCE, EFFECTIVE_ECHO_TIME = 0x00189114, 0x00189082
 FRAME_TYPE_SEQUENCE, FRAME_TYPE = 0x00189226, 0x00089007
 CONTENT_SEQUENCE, TEMPORAL_INDEX, FRAME_TIME = 0x00209111, 0x00209128, 0x00189074
 POSITION_SEQUENCE, ORIENTATION_SEQUENCE = 0x00209113, 0x00209116
+DIMENSION_SEQUENCE, DIMENSION_POINTER, DIMENSION_VALUES = 0x00209222, 0x00209165, 0x00209157
+STACK_DIMENSIONS = (0x00209056, 0x00209057, 0x00200032)  # stack, place in it, position: they tell slices, not volumes
+IN_STACK_DIMENSIONS = STACK_DIMENSIONS[1:]
 MOST_FRAMES = 200_000  # beyond, the object is hostile
 
 
@@ -55,7 +59,8 @@ class FrameHeader:
     """One image plane (a classic instance, a frame of an enhanced one) or one tiled volume (mosaic, VFRAME).
 
     Positions and directions are LPS patient coordinates as DICOM has them; None = not said. The position of a tiled
-    volume is that of its first tile. slice_time_s: acquisition time of the plane as seconds of the day.
+    volume is that of its first tile. slice_time_s: acquisition time of the plane as seconds of the day. turn: indices
+    by which the volumes of an enhanced object follow one another, slowest first; () for a classic instance.
     """
 
     position_lps: Vector | None
@@ -67,6 +72,7 @@ class FrameHeader:
     component: Component
     temporal_index: int | None
     slice_time_s: float | None
+    turn: tuple[int, ...] = ()
 
 
 def orientation(elements: Elements) -> Orientation | None:
@@ -114,10 +120,40 @@ def enhanced(elements: Elements, said: Said) -> tuple[FrameHeader, ...]:
     shared = elements.item(SHARED_GROUPS)
     frames = elements.items(FRAME_GROUPS)[:MOST_FRAMES]
     whole = (elements.text(COMPLEX_COMPONENT), elements.texts(IMAGE_TYPE))
-    return tuple(_frame(shared, own, whole, said) for own in frames)
+    turns = _turns(elements, frames)
+    return tuple(_frame(shared, own, whole, said, turn) for own, turn in zip(frames, turns, strict=True))
 
 
-def _frame(shared: Elements, own: Elements, whole: tuple[str, tuple[str, ...]], said: Said) -> FrameHeader:
+def _turns(elements: Elements, frames: list[Elements]) -> list[tuple[int, ...]]:
+    """Dimension indices of each frame's volume, slowest first (PS3.3 C.7.6.17).
+
+    The standard has the first index slowest. Philips puts the slice before what makes volumes, and then means the last
+    index to be slowest; read so by dcm2niix too, unless the frame has the maker's own number of the volume.
+    """
+    own = [philips.volume_number(frame) for frame in frames]
+    if frames and all(own):
+        return [(number,) for number in own]
+    pointers = [_pointed(item) for item in elements.items(DIMENSION_SEQUENCE)]
+    indices = [frame.item(CONTENT_SEQUENCE).numbers(DIMENSION_VALUES) for frame in frames]
+    if not pointers or any(len(one) != len(pointers) for one in indices):
+        return [()] * len(frames)
+    varying = [place for place, values in enumerate(zip(*indices, strict=True)) if len(set(values)) > 1]
+    slices = [place for place, pointer in enumerate(pointers) if pointer in IN_STACK_DIMENSIONS]
+    last_is_slowest = max(slices, default=0) < max(varying, default=0)
+    kept = [place for place, pointer in enumerate(pointers) if pointer not in STACK_DIMENSIONS]
+    kept = kept[::-1] if last_is_slowest else kept
+    return [tuple(int(one[place]) for place in kept) for one in indices]
+
+
+def _pointed(item: Elements) -> int:
+    """Tag that a dimension points to; an AT is a group, then an element, each in the byte order of the file."""
+    value = item.integer(DIMENSION_POINTER) or 0
+    return (value & 0xFFFF) << 16 | value >> 16 if item.order == "<" else value
+
+
+def _frame(
+    shared: Elements, own: Elements, whole: tuple[str, tuple[str, ...]], said: Said, turn: tuple[int, ...]
+) -> FrameHeader:
     def group(tag: int) -> Elements:
         return own.item(tag) if tag in own else shared.item(tag) if tag in shared else EMPTY
 
@@ -133,6 +169,7 @@ def _frame(shared: Elements, own: Elements, whole: tuple[str, tuple[str, ...]], 
         component=component(kind.text(COMPLEX_COMPONENT) or whole[0], kind.texts(FRAME_TYPE) or whole[1], said),
         temporal_index=content.integer(TEMPORAL_INDEX),
         slice_time_s=seconds_of_day(content.text(FRAME_TIME)[8:]),
+        turn=turn,
     )
 
 

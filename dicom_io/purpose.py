@@ -133,7 +133,10 @@ def perfusion(view: View) -> Finding | None:
 
 
 def diffusion(view: View) -> Finding | None:
-    """Diffusion weighting said by b-values, or by the header's words where every volume has b = 0."""
+    """Diffusion weighting said by b-values, or by the header's words; few volumes at b = 0 alone are a reference.
+
+    Such a series, mostly with the phase encoding reversed, tells the field that distorts the weighted ones.
+    """
     arranged = view.arranged
     readout = f"{'spin-echo ' if view.spin_echo else ''}EPI" if view.echo_planar else "diffusion-weighted series"
     if view.weighted:
@@ -145,6 +148,11 @@ def diffusion(view: View) -> Finding | None:
             f"{readout} with {zero} b = 0 and {arranged.directions or 'no'} directions at b = {shells} s/mm2{trace}",
         )
     if "DIFFUSION" in view.words or view.first.contrast == "DIFFUSION" or "dwi" in view.sequence.lower():
+        if view.echo_planar and arranged.bvalues and arranged.volumes <= SPIN_ECHO_REFERENCE_VOLUMES:
+            return Finding(
+                RoleKind.FIELD_MAP,
+                f"{readout} of a diffusion protocol, {arranged.volumes} volumes, all at b = 0: distortion reference",
+            )
         return Finding(RoleKind.DWI, f"{readout} of a diffusion protocol, {arranged.volumes} volumes, all at b = 0")
     return None
 

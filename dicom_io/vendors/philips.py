@@ -8,6 +8,8 @@ from dicom_io.vendors.said import Orientation, Said, unit
 IMAGING, MR, MR_LATER = "PHILIPS IMAGING DD 001", "PHILIPS MR IMAGING DD 001", "PHILIPS MR IMAGING DD 005"
 COMPONENTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary", "B0": "field"}
 ISOTROPIC = "I"  # of (2001,1004); P, M and S are the image axes, O is oblique
+MR_LATEST = "PHILIPS MR IMAGING DD 006"
+FRAME_GROUP = 0x2005140F  # private functional group of enhanced objects, like a classic instance of the frame
 LABELS = ("LABEL", "CONTROL")  # of (2005,1429), arterial spin labelling
 
 
@@ -32,6 +34,12 @@ def said(elements: Elements, orientation: Orientation | None) -> Said:  # noqa: 
         echoes=number(0x14),
         volumes=_volumes(elements, number(0x81), number(0x17)),
     )
+
+
+def volume_number(frame: Elements) -> int:
+    """Number of a diffusion volume in the order of acquisition, by an enhanced object's frame; 0 = not said."""
+    own = frame.item(FRAME_GROUP)
+    return own.integer(own.private(MR_LATEST, 0x2005, 0x96)) or 0
 
 
 def _gradient(elements: Elements) -> Vector | None:

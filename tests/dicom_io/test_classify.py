@@ -172,6 +172,15 @@ def test_spin_echo_epi_without_diffusion_is_a_distortion_reference(tmp_path: Pat
     assert role_of(tmp_path, made.stack(3, volumes=3, **values)).kind is RoleKind.FIELD_MAP
 
 
+@pytest.mark.parametrize(("volumes", "expected"), [(3, RoleKind.FIELD_MAP), (12, RoleKind.DWI)])
+def test_few_volumes_of_a_diffusion_protocol_all_at_b0_are_a_distortion_reference(
+    tmp_path: Path, volumes: int, expected: RoleKind
+) -> None:
+    frames = [{"position": (0, 0, 2.0 * k), "temporal": v, "b": 0.0} for v in range(volumes) for k in range(3)]
+    values = {"EchoPulseSequence": "SPIN", "EchoPlanarPulseSequence": "YES", "AcquisitionContrast": "DIFFUSION"}
+    assert role_of(tmp_path, [made.enhanced(frames, {"tr": 5000}, **values)]).kind is expected
+
+
 @pytest.mark.parametrize(
     ("image_type", "expected"),
     [
