@@ -17,12 +17,16 @@ from analyses.quantities import FA, VOLUME, Quantity
 from phantom.anatomy.fibres import SIX
 from phantom.scan import DiffusionBody
 from phantom.sequences import dwi
-from phantom.truth import Tolerance
+from phantom.truth import Allowance, Cause, Tolerance
 
 # What remains: voxels at the edge of a region that noise moves in or out, rounding of stored values.
 FA_FLOOR = 0.010
 DIFFUSIVITY_FLOOR = 0.02  # of the value
 VOLUME_FLOOR = 0.03  # of the value
+# Of the body, until an analysis measures them: the targets that such methods reach (estimates).
+THICKNESS_FLOOR_MM = 0.15
+PARCEL_VOLUME_FLOOR = 0.02  # of the value
+CHANGE_FLOOR_PERCENT = 0.3
 SAMPLE = 4000  # voxels of a region
 LEAST_SIGNAL = 2.0  # in sigma: below, the log of a magnitude image has no Gaussian error; such voxels are air or fluid
 
@@ -69,16 +73,32 @@ def noise_shift(
 def of(quantity: Quantity, value: float, statistic: Statistic, shift: Shift) -> Tolerance:
     """Tolerance of a number about its noise-free truth `value`."""
     if quantity is VOLUME:
-        return Tolerance(VOLUME_FLOOR * value, "3 per cent: noise moves the edge of a region")
-    noise = abs(shift[quantity.name, statistic])
+        return Tolerance((_floor(VOLUME_FLOOR * value, "3 per cent: noise moves the edge of a region"),))
+    noise = Allowance(Cause.NOISE, abs(shift[quantity.name, statistic]), "what it does to a perfect fit")
     if quantity is FA:
-        return Tolerance(noise + FA_FLOOR, f"noise {noise:.3f} + edge of the region {FA_FLOOR}")
-    floor = DIFFUSIVITY_FLOOR * value
-    return Tolerance(noise + floor, f"noise {noise:.3f} + edge of the region {floor:.3f} (2 per cent)")
+        return Tolerance((noise, _floor(FA_FLOOR, "edge of the region")))
+    return Tolerance((noise, _floor(DIFFUSIVITY_FLOOR * value, "2 per cent: edge of the region")))
 
 
 def widened(tolerance: Tolerance, distance: float) -> Tolerance:
     """Tolerance about what was put in, when the definition of the region alone moves the number by `distance`."""
-    return Tolerance(
-        tolerance.absolute + abs(distance), f"{tolerance.why} + definition of the region {abs(distance):.3g}"
-    )
+    return Tolerance((*tolerance.parts, Allowance(Cause.BIAS, abs(distance), "definition of the region")))
+
+
+def thickness(_mm: float) -> Tolerance:
+    """Tolerance of the mean thickness of a region of the cortex."""
+    return Tolerance((_floor(THICKNESS_FLOOR_MM, "partial volume and blur at 1 mm"),))
+
+
+def parcel_volume(ml: float) -> Tolerance:
+    """Tolerance of the volume of a region."""
+    return Tolerance((_floor(PARCEL_VOLUME_FLOOR * ml, "2 per cent: edge of the region"),))
+
+
+def volume_change(_percent_a_year: float, years: float) -> Tolerance:
+    """Tolerance of the change of a region in a year, from two visits `years` apart."""
+    return Tolerance((_floor(CHANGE_FLOOR_PERCENT / years, "0.3 per cent between two visits"),))
+
+
+def _floor(absolute: float, why: str) -> Allowance:
+    return Allowance(Cause.FLOOR, absolute, why)

@@ -197,7 +197,7 @@ def test_the_truth_file_is_whole_and_names_nobody(noisy: Truth) -> None:
     for item in record["measurements"]:
         quantity = QUANTITIES[item["quantity"]]
         assert item["unit"] == quantity.unit
-        assert item["code"]["value"] == quantity.code.value
+        assert item["code"] == f"{quantity.code.scheme}:{quantity.code.value}"
         assert item["site"] in SITES
         assert quantity.plausible[0] <= item["value"] <= quantity.plausible[1]
         assert item["tolerance"]["abs"] > 0
