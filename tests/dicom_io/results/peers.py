@@ -8,12 +8,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+CLASSES = ("ParametricMap", "MRImage", "EnhancedMRImage", "SCImage", "Comprehensive3DSR")
+
 
 def errors_of_dciodvfy(program, path: Path) -> list[str]:
     """Lines in which dciodvfy calls something an error; it must also name the object's class, or it did not read it."""
     done = subprocess.run([program("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).splitlines()
-    assert any(line in ("ParametricMap", "MRImage", "SCImage", "Comprehensive3DSR") for line in said), said
+    assert any(line in CLASSES for line in said), said
     return [line for line in said if line.startswith("Error")]
 
 
