@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from phantom import patient
+from phantom import breakages, patient
+from phantom.deliveries import CannotSpoil
 from phantom.disease import PRESETS
 from phantom.examination import RESOLUTIONS_MM, Dialect, Examination, Technique
 from phantom.truth import FILE as TRUTH_FILE
@@ -20,6 +21,7 @@ from service.config import Destination
 from service.modality import Sent
 
 Progress = Callable[[int, int], None]  # objects written, objects in all
+MISSING = {"slice": "missing-slice", "vol": "missing-volume"}  # of a delivery -> the breakage
 
 
 class CannotMake(Exception):
@@ -42,15 +44,19 @@ def visits(
     seed: int,
     timepoints: int,
     techniques: str,
-    breakages: Sequence[str],
+    broken: Sequence[str],
 ) -> tuple[Visit, ...]:
     """Return what is to be made: one visit goes to `folder`, several to folders 1, 2, … in it. Raises `CannotMake`.
 
-    techniques: names with commas between.
+    techniques: names with commas between. broken: names of breakages.
     """
     _one_of("preset", preset, PRESETS)
     _one_of("dialect", dialect, tuple(Dialect))
     _one_of("resolution", f"{resolution:g}", [f"{one:g}" for one in RESOLUTIONS_MM])
+    try:
+        breakages.parsed(broken)
+    except breakages.UnknownBreakage as reason:
+        raise CannotMake(str(reason)) from None
     named = [one.strip() for one in techniques.split(",")]
     for technique in named:
         _one_of("technique", technique, tuple(Technique))
@@ -64,11 +70,22 @@ def visits(
                 resolution_mm=resolution,
                 visit=number,
                 techniques=tuple(one for one in Technique if one in named),
-                breakages=tuple(breakages),
+                breakages=tuple(broken),
             ),
         )
         for number in range(timepoints)
     )
+
+
+def spoilt_delivery(duplicate_percent: int, missing: str) -> tuple[str, ...]:
+    """Names of the breakages that `--duplicate 3` and `--missing slice:17,vol:4` mean. Raises `CannotMake`."""
+    names = [f"duplicates:{duplicate_percent}"] if duplicate_percent else []
+    for part in filter(None, missing.split(",")):
+        what, _, number = part.strip().partition(":")
+        if what not in MISSING or not number.isdecimal():
+            raise CannotMake(f"{part} cannot be missing: wanted slice:NUMBER or vol:NUMBER")
+        names.append(f"{MISSING[what]}:{number}")
+    return tuple(names)
 
 
 def truth_folder(preset: str, dialect: str, seed: int) -> Path:
@@ -98,6 +115,8 @@ def make(visit: Visit, progress: Progress) -> Truth:
     try:
         visit.folder.mkdir(exist_ok=True)
         return _make(visit.folder, visit.examination, progress)
+    except CannotSpoil as reason:
+        raise CannotMake(str(reason)) from None
     except OSError as error:
         raise CannotMake(f"{visit.folder} cannot be written: {error.strerror}") from None
 

@@ -122,12 +122,16 @@ def explain(folder: Path, as_json: bool, config_path: Path | None) -> None:
     "--timepoints", type=click.IntRange(1, 9), default=1, show_default=True, help="Visits, half a year apart."
 )
 @click.option("--techniques", default="t1,dwi", show_default=True, metavar="NAMES", help="Series that are scanned.")
-@click.option("--break", "breakages", multiple=True, metavar="NAME", help="Spoil it; docs/phantom.md lists how.")
+@click.option("--break", "broken", multiple=True, metavar="NAME", help="Spoil it; docs/phantom.md lists how.")
+@click.option("--duplicate", default=0, metavar="PCT", help="So many objects of each series are there twice.")
+@click.option("--missing", default="", metavar="WHAT", help="Leave out of the DWI, for example slice:17,vol:4.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write it here: dicom/, truth.json, truth/.")
 @click.option("--send", metavar="AET@HOST:PORT", help="Send it there by DICOM; the truth stays here.")
 @click.option("--calling", default="PHANTOM", show_default=True, metavar="AET", help="AE title that it is sent from.")
 @click.option("--interleave", is_flag=True, help="Send the series mixed, over one association.")
-def phantom(out: Path | None, send: str | None, calling: str, interleave: bool, **asked: Any) -> None:
+def phantom(
+    out: Path | None, send: str | None, calling: str, interleave: bool, duplicate: int, missing: str, **asked: Any
+) -> None:
     """Make the digital patient, whose truth is known: written (--out) or sent as a scanner does (--send)."""
     if (out is None) == (send is None):
         raise Fault("give one of --out FOLDER and --send AET@HOST:PORT")
@@ -138,6 +142,7 @@ def phantom(out: Path | None, send: str | None, calling: str, interleave: bool, 
     try:
         there = modality.destination(send, calling) if send is not None else None
         folder = out or acceptance.truth_folder(asked["preset"], asked["dialect"], asked["seed"])
+        asked["broken"] += acceptance.spoilt_delivery(duplicate, missing)
         visits = acceptance.visits(folder, **asked)
         if there is not None:
             modality.call(there)

@@ -22,6 +22,7 @@ from service.config import Destination
 from service.peer import Broken, Down, Parcel, Peer, Verdict
 
 ADDRESS = re.compile(r"(?P<ae_title>[^@]+)@(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d+)")
+LAST_PORT = 65535
 Progress = Callable[[int, int], None]  # objects answered, objects in all
 
 
@@ -43,6 +44,8 @@ def destination(address: str, calling: str) -> Destination:
     parts = ADDRESS.fullmatch(address)
     if parts is None:
         raise CannotSend(f"{address} is no address: wanted AET@host:port, for example BETZ@betz.example.org:11112")
+    if not 1 <= int(parts["port"]) <= LAST_PORT:
+        raise CannotSend(f"{address} is no address: ports go from 1 to {LAST_PORT}")
     try:
         return Destination(
             name=address,
