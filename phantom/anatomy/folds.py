@@ -1,0 +1,320 @@
+"""The folded surface of the cerebrum: hull, interhemispheric and Sylvian fissure, insula, sulci as upright sheets.
+
+The hull comes from the template; sulci are sheets: of a band-limited random field that is constant along the way from
+a hemisphere's axis outwards (so they stand upright), and by definition the central, pre- and postcentral and cingulate
+sulcus. The distance to the pia follows from the distances to hull and sheets, each smooth and finer than the lattice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from scipy import ndimage
+
+from phantom.anatomy import parcellation as place
+from phantom.anatomy.levelset import signed_distance
+from phantom.anatomy.template import Template
+
+Field = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+LOWER_MM = np.array([-75.0, -110.0, -54.0])
+SHAPE = (151, 190, 140)  # nodes of the 1 mm lattice
+
+BRAIN_SHARE = 0.3  # grey + white above it is brain
+COARSE = 2  # mm: the outer hull is smooth
+HULL_SMOOTH_MM = 3.5
+FISSURE_HALF_MM = 1.2  # interhemispheric
+SYLVIAN_HALF_MM = 1.3
+HULL_REACH_MM = 30.0
+SHEET_REACH_MM = 7.0  # more than the thickest cortex and half a voxel
+
+# Height of the tentorium by |x| (columns) and y (rows), read off the template.
+TENTORIUM_X_MM = np.array([0.0, 15.0, 30.0, 45.0, 58.0])
+TENTORIUM_Y_MM = np.array([-95.0, -85.0, -75.0, -65.0, -55.0, -45.0, -38.0])
+TENTORIUM_Z_MM = np.array(
+    [
+        [-22.0, -22.0, -22.0, -22.0, -22.0],
+        [-21.0, -19.5, -21.0, -23.0, -24.0],
+        [-13.0, -15.0, -20.0, -21.5, -24.0],
+        [-6.0, -12.0, -19.0, -22.0, -25.0],
+        [1.0, -10.0, -19.5, -25.0, -28.0],
+        [1.0, -11.0, -22.0, -30.0, -33.0],
+        [0.0, -15.0, -26.0, -32.0, -36.0],
+    ]
+)
+STEM_X_MM, STEM_Z_MM, STEM_Y_MM = 17.0, -11.0, -4.0  # brain stem: below, behind and between
+
+# Sheets of the random field.
+SEED = 11
+NOISE_MM = 2.5  # lattice of the field
+BAND_MM = (4.0, 6.0)  # difference of Gaussians: half a wavelength of 11 mm
+AXIS_RADIUS_MM = 38.0  # radius at which the field is read, round a hemisphere's axis
+TEMPORAL_RADIUS_MM = 22.0
+NARROWEST = 0.5  # nearer to the axis than this share of that radius the gyri would be too narrow: sheets end
+BEND_MM = 2.6  # sheets wave on their way down
+UPPER_AXIS_MM = np.array([[30.0, 40.0, 16.0], [30.0, -5.0, 28.0], [30.0, -62.0, 24.0]])
+TEMPORAL_AXIS_MM = np.array([[43.0, 6.0, -28.0], [44.0, -25.0, -22.0], [34.0, -62.0, -2.0]])
+DEPTH_MM, DEPTH_SPREAD_MM, DEPTH_SMOOTH_MM = 16.0, 3.5, 13.0
+LEAST_DEPTH_MM = 4.0
+STRIP_MARGIN_MM = 6.0  # no random sheet this near to the outer sulci of the motor strip
+
+MOTOR_DEPTH_MM = 17.0
+CINGULATE_DEPTH_MM = 11.0
+CINGULATE_BACK_Y_MM, CINGULATE_FLOOR_Z_MM = -30.0, -6.0
+CORE_MARGIN_MM = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """Fields (x, y, z, 8) on a 1 mm lattice from `LOWER_MM`, mm; read by `FIELDS`."""
+
+    fields: Field
+
+
+# Distance into the hull; each family of sheets: distance to it with a side, and how far outside its domain; the core.
+FIELDS = ("hull", "random", "random_end", "motor", "motor_end", "cingulate", "cingulate_end", "core")
+
+
+def _axes() -> tuple[Field, Field, Field]:
+    x, y, z = (np.arange(n, dtype=np.float32) + np.float32(low) for n, low in zip(SHAPE, LOWER_MM, strict=True))
+    return x, y, z
+
+
+def tentorium_mm(x: Field, y: Field) -> Field:
+    """Height z of the tentorium (roof of the cerebellum) over points; broadcasts."""
+    row = np.interp(y, TENTORIUM_Y_MM, np.arange(TENTORIUM_Y_MM.size))
+    column = np.interp(np.abs(x), TENTORIUM_X_MM, np.arange(TENTORIUM_X_MM.size))
+    row, column = np.broadcast_arrays(row, column)
+    height = ndimage.map_coordinates(TENTORIUM_Z_MM, np.stack([row, column]), order=1, mode="nearest")
+    return np.asarray(height, np.float32)
+
+
+def _cerebrum(template: Template) -> tuple[Mask, Field]:
+    """Cerebrum without fissures (x, y, z) on a lattice of `COARSE` mm, and its lower corner."""
+    lower = LOWER_MM - 4
+    count = [(n + 8) // COARSE for n in SHAPE]
+    first = np.rint(lower - template.origin_mm).astype(int)
+    part = tuple(slice(int(i), int(i) + COARSE * n, COARSE) for i, n in zip(first, count, strict=True))
+    mask = template.grey[part] + template.white[part] > BRAIN_SHARE
+    x, y, z = np.meshgrid(
+        *[low + COARSE * np.arange(n) for low, n in zip(lower, count, strict=True)], indexing="ij", sparse=True
+    )
+    below = z < tentorium_mm(x, y)
+    behind = (y < TENTORIUM_Y_MM[-1]) | ((y < -28) & (np.abs(x) < 26) & (z < -20))
+    stem = (np.abs(x) < STEM_X_MM) & (z < STEM_Z_MM) & (y < STEM_Y_MM) & (y > -50)
+    core = _core(x.astype(np.float32), y.astype(np.float32), z.astype(np.float32)) > 0
+    mask = (mask | core) & ~(below & behind) & ~(stem & ~core)
+    return np.asarray(ndimage.binary_fill_holes(mask)), lower.astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _core(x: Field, y: Field, z: Field) -> Field:
+    out = np.empty((x.size, y.size, z.size), np.float32)
+    for i in range(x.size):
+        for j in range(y.size):
+            for k in range(z.size):
+                out[i, j, k] = place.core_mm(float(x.flat[i]), float(y.flat[j]), float(z.flat[k]))
+    return out
+
+
+def _outer(template: Template) -> Field:
+    """Distance into the cerebrum without its fissures (x, y, z) on the lattice, mm."""
+    mask, lower = _cerebrum(template)
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), HULL_SMOOTH_MM / COARSE, truncate=3) - np.float32(0.5)
+    coarse = signed_distance(smooth, HULL_REACH_MM / COARSE) * np.float32(COARSE)
+    # Every node of the coarse lattice lies on one of the fine: the rest by linear interpolation.
+    index = [((axis - low) / COARSE).astype(np.float32) for axis, low in zip(_axes(), lower, strict=True)]
+    return _linear(coarse, *index)
+
+
+@njit(cache=True, nogil=True)
+def _linear(coarse: Field, i: Field, j: Field, k: Field) -> Field:
+    """Trilinear values at the grid of three index axes."""
+    out = np.empty((i.size, j.size, k.size), np.float32)
+    for a in range(i.size):
+        p = int(i[a])
+        u = i[a] - p
+        for b in range(j.size):
+            q = int(j[b])
+            v = j[b] - q
+            for c in range(k.size):
+                r = int(k[c])
+                w = k[c] - r
+                near = (1 - u) * (1 - v) * coarse[p, q, r] + (1 - u) * v * coarse[p, q + 1, r]
+                near += u * (1 - v) * coarse[p + 1, q, r] + u * v * coarse[p + 1, q + 1, r]
+                far = (1 - u) * (1 - v) * coarse[p, q, r + 1] + (1 - u) * v * coarse[p, q + 1, r + 1]
+                far += u * (1 - v) * coarse[p + 1, q, r + 1] + u * v * coarse[p + 1, q + 1, r + 1]
+                out[a, b, c] = (1 - w) * near + w * far
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _carved(outer: Field, x: Field, y: Field, z: Field) -> Field:
+    """Field whose zero is the hull: the outer surface, carved by the interhemispheric and the Sylvian fissure."""
+    out = np.empty(outer.shape, np.float32)
+    for i in range(x.size):
+        aside = abs(x[i])
+        for j in range(y.size):
+            for k in range(z.size):
+                value = outer[i, j, k]
+                if value > -3:
+                    value = min(value, max(aside - FISSURE_HALF_MM, place.core_mm(x[i], y[j], z[k])))
+                    if aside > place.INSULA_X_MM - 8:
+                        slope = place.SYLVIAN_FRONT if y[j] > 0 else place.SYLVIAN_BACK
+                        away = place.sylvian_mm(x[i], y[j], z[k]) / math.sqrt(1 + slope * slope)
+                        past = max(place.INSULA_X_MM - aside, place.SYLVIAN_END_Y_MM - y[j], y[j] - 26, 0.0)
+                        value = min(value, math.sqrt(away * away + past * past) - SYLVIAN_HALF_MM)
+                        away = aside - place.insula_x(y[j], z[k])
+                        past = max(-place.insula_mm(y[j], z[k]), 0.0)
+                        value = min(value, math.sqrt(away * away + past * past) - SYLVIAN_HALF_MM)
+                out[i, j, k] = value
+    return out
+
+
+def _noise(random: np.random.Generator, sigma_mm: float, less_mm: float = 0.0) -> Field:
+    """Smooth random field of unit variance on a lattice of `NOISE_MM` round all axes."""
+    shape = tuple(int(n) for n in np.ceil((2 * 60 + np.array(SHAPE)) / NOISE_MM))
+    white = random.standard_normal(shape, dtype=np.float32)
+    field = ndimage.gaussian_filter(white, sigma_mm / NOISE_MM, truncate=3)
+    if less_mm:
+        field -= ndimage.gaussian_filter(white, less_mm / NOISE_MM, truncate=3)
+    return np.asarray(field / field.std(), np.float32)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cubic(t: float) -> tuple[float, float, float, float]:
+    """Weights of the uniform cubic B-spline: twice smooth, so are the sheets."""
+    s = 1 - t
+    return s * s * s / 6, (4 - 6 * t * t + 3 * t * t * t) / 6, (4 - 6 * s * s + 3 * s * s * s) / 6, t * t * t / 6
+
+
+@njit(cache=True, nogil=True)
+def _read(noise: Field, x: float, y: float, z: float) -> float:
+    """Value of a random field at body mm."""
+    u = (x - LOWER_MM[0] + 60) / NOISE_MM
+    v = (y - LOWER_MM[1] + 60) / NOISE_MM
+    w = (z - LOWER_MM[2] + 60) / NOISE_MM
+    i, j, k = int(u), int(v), int(w)
+    a, b, c = _cubic(u - i), _cubic(v - j), _cubic(w - k)
+    total = 0.0
+    for p in range(4):
+        for q in range(4):
+            row = noise[i + p - 1, j + q - 1]
+            line = c[0] * row[k - 1] + c[1] * row[k] + c[2] * row[k + 1] + c[3] * row[k + 2]
+            total += a[p] * b[q] * line
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _outwards(
+    axis: npt.NDArray[np.float64], radius: float, x: float, y: float, z: float
+) -> tuple[float, float, float, float]:
+    """Point at `radius` from a hemisphere's axis (a polyline, given on the right), on the way through a point; how
+    far that lies from the axis.
+    """
+    side = 1.0 if x > 0 else -1.0
+    aside = abs(x)
+    best = 1e9
+    cx, cy, cz = 0.0, 0.0, 0.0
+    for n in range(axis.shape[0] - 1):
+        dx, dy, dz = axis[n + 1, 0] - axis[n, 0], axis[n + 1, 1] - axis[n, 1], axis[n + 1, 2] - axis[n, 2]
+        part = (aside - axis[n, 0]) * dx + (y - axis[n, 1]) * dy + (z - axis[n, 2]) * dz
+        part = min(max(part / (dx * dx + dy * dy + dz * dz), 0.0), 1.0)
+        px, py, pz = axis[n, 0] + part * dx, axis[n, 1] + part * dy, axis[n, 2] + part * dz
+        away = (aside - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
+        if away < best:
+            best, cx, cy, cz = away, px, py, pz
+    away = math.sqrt(best)
+    scale = radius / max(away, 1.0)
+    return side * (cx + (aside - cx) * scale), cy + (y - cy) * scale, cz + (z - cz) * scale, away
+
+
+@njit(cache=True, nogil=True)
+def _sheets(
+    hull: Field, outer: Field, x: Field, y: Field, z: Field, band: Field, slow: Field, out: Field, active: Mask
+) -> None:
+    """Level functions of the three families of sheets, their ends and the core to `out`; `active`: where they count."""
+    deepest = max(DEPTH_MM + 3 * DEPTH_SPREAD_MM, MOTOR_DEPTH_MM) + SHEET_REACH_MM
+    for i in range(x.size):
+        aside = abs(x[i])
+        for j in range(y.size):
+            for k in range(z.size):
+                depth = min(outer[i, j, k], aside - FISSURE_HALF_MM)
+                if hull[i, j, k] < -3 or depth > deepest:
+                    continue
+                active[i, j, k] = True
+                above = place.sylvian_mm(x[i], y[j], z[k])
+                width = 0.6 + max(place.SYLVIAN_END_Y_MM - y[j], 0.0)
+                upper = min(max(0.5 + above / (2 * width), 0.0), 1.0)
+                upper = upper * upper * (3 - 2 * upper)
+                level, modulation, narrow = 0.0, 0.0, -100.0
+                bx = x[i] + BEND_MM * math.sin(y[j] / 8 + z[k] / 11 + 0.3)
+                by = y[j] + BEND_MM * math.sin(x[i] / 8 - z[k] / 9 + 1.1)
+                bz = z[k] + BEND_MM * math.sin(x[i] / 10 + y[j] / 9 + 2.0)
+                if upper > 0:
+                    px, py, pz, away = _outwards(UPPER_AXIS_MM, AXIS_RADIUS_MM, bx, by, bz)
+                    narrow = NARROWEST * AXIS_RADIUS_MM - away
+                    level += upper * _read(band, px, py, pz)
+                    modulation += upper * _read(slow, px, py, pz)
+                if upper < 1:
+                    px, py, pz, away = _outwards(TEMPORAL_AXIS_MM, TEMPORAL_RADIUS_MM, bx, by, bz)
+                    narrower = NARROWEST * TEMPORAL_RADIUS_MM - away
+                    narrow = narrower if upper <= 0 else upper * narrow + (1 - upper) * narrower
+                    level += (1 - upper) * _read(band, px, py, pz)
+                    modulation += (1 - upper) * _read(slow, px, py, pz)
+                core = place.core_mm(x[i], y[j], z[k])
+                ring = -place.cingulate_mm(x[i], y[j], z[k])
+                strip = place.strip_mm(x[i], y[j], z[k])
+                # Medial cortex up to the cingulate sulcus, and a gyrus beyond: kept free of all other sheets.
+                medial = min(
+                    STRIP_MARGIN_MM + ring,
+                    place.MEDIAL_MM + 3 - aside,
+                    y[j] - CINGULATE_BACK_Y_MM + STRIP_MARGIN_MM,
+                    z[k] - CINGULATE_FLOOR_Z_MM + STRIP_MARGIN_MM,
+                )
+                low = 8 - above if aside > 35 else -100.0  # the strip ends above the Sylvian fissure
+                striped = min(
+                    strip - place.POSTCENTRAL_MM + STRIP_MARGIN_MM, place.PRECENTRAL_MM + STRIP_MARGIN_MM - strip
+                )
+                striped = min(striped, -low + 6, z[k] - 10.0)
+                random_depth = max(DEPTH_MM + DEPTH_SPREAD_MM * modulation, LEAST_DEPTH_MM)
+                out[i, j, k, 1] = level
+                out[i, j, k, 2] = max(depth - random_depth, striped, medial, narrow, core + CORE_MARGIN_MM)
+                out[i, j, k, 3] = strip * (strip - place.PRECENTRAL_MM) * (strip - place.POSTCENTRAL_MM)
+                out[i, j, k, 4] = max(
+                    depth - MOTOR_DEPTH_MM, low, medial, 16.0 - z[k], core + CORE_MARGIN_MM, abs(strip) - 20
+                )
+                out[i, j, k, 5] = ring
+                out[i, j, k, 6] = max(
+                    aside - FISSURE_HALF_MM - CINGULATE_DEPTH_MM,
+                    CINGULATE_BACK_Y_MM - y[j],
+                    CINGULATE_FLOOR_Z_MM - z[k],
+                )
+                out[i, j, k, 7] = core
+
+
+@lru_cache(maxsize=1)
+def fold(template: Template) -> Folds:
+    """Fold the cerebrum of a template: the same for every seed, made once a process."""
+    x, y, z = _axes()
+    outer = _outer(template)
+    hull = signed_distance(_carved(outer, x, y, z), HULL_REACH_MM, outer > -4)
+    random = np.random.default_rng(SEED)
+    band, slow = _noise(random, *BAND_MM), _noise(random, DEPTH_SMOOTH_MM)
+    fields = np.zeros((*SHAPE, len(FIELDS)), np.float32)
+    active = np.zeros(SHAPE, np.bool_)
+    fields[..., 1::2] = SHEET_REACH_MM
+    fields[..., 2:7:2] = SHEET_REACH_MM
+    _sheets(hull, outer, x, y, z, band, slow, fields, active)
+    fields[..., 7] = _core(x, y, z)
+    fields[..., 0] = hull
+    for level in (1, 3, 5):
+        near = active & (fields[..., level + 1] < SHEET_REACH_MM)
+        fields[..., level] = signed_distance(np.ascontiguousarray(fields[..., level]), SHEET_REACH_MM, near)
+    return Folds(fields)
