@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import shutil
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,15 +24,13 @@ import highdicom
 import pydicom
 import sqlalchemy as sa
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
 
 from dicom_io.header import SeriesHeader, read_folder
 from phantom import patient
-from service import tables
+from service import modality, tables
 from service.archive import Archive
 from service.config import load
 from service.ledger import Ledger
-from service.peer import keep_answers, send_at_once
 
 ASSOCIATIONS = 4
 QUIET_S = 3  # nothing else sends to the demo, so a short silence is proof enough
@@ -152,46 +148,18 @@ def wait_until_ready(child: subprocess.Popen[bytes], status_port: int, log: Path
 
 
 def send(series: Sequence[SeriesHeader], port: int) -> None:
-    """Send every instance over four associations at once, as a scanner does."""
+    """Send every instance over four associations at once, as a scanner does. `DemoError` when one is not taken."""
     files = [instance.path for one in series for instance in one.instances]
     shares = [files[k::ASSOCIATIONS] for k in range(min(ASSOCIATIONS, len(files)))]
-    with (
-        click.progressbar(length=len(files), label=f"sending {len(files)} objects of {len(series)} series") as bar,
-        ThreadPoolExecutor(ASSOCIATIONS) as pool,
-    ):
-        sent: queue.SimpleQueue[None] = queue.SimpleQueue()
-        running = [pool.submit(send_share, share, port, sent) for share in shares]
-        while not all(one.done() for one in running):
-            with contextlib.suppress(queue.Empty):
-                sent.get(timeout=LOOK_EVERY_S)
-                bar.update(1)
-        for one in running:
-            one.result()
-        bar.update(sent.qsize())
-
-
-def send_share(files: Sequence[Path], port: int, sent: queue.SimpleQueue[None]) -> None:
-    """Send files over one association, noting each in `sent`. `DemoError` on anything but Success."""
-    kinds = {
-        (meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
-        for meta in map(pydicom.filereader.read_file_meta_info, files)
-    }
-    entity = AE("SCANNER")
-    for sop_class, syntax in sorted(kinds):
-        entity.add_requested_context(sop_class, syntax)
-    at_once = [(evt.EVT_CONN_OPEN, send_at_once)]
-    association = entity.associate("127.0.0.1", port, ae_title="BETZ", evt_handlers=at_once)  # type: ignore[arg-type]
-    if not association.is_established:
-        raise DemoError("Betz did not accept the association")
-    keep_answers(association)
-    try:
-        for file in files:
-            status = association.send_c_store(file)
-            if "Status" not in status or status.Status != 0:
-                raise DemoError(f"{file.name} was not accepted: status {status.get('Status', 'none')}")
-            sent.put(None)
-    finally:
-        association.release()
+    there = modality.destination(f"BETZ@127.0.0.1:{port}", "SCANNER")
+    with click.progressbar(length=len(files), label=f"sending {len(files)} objects of {len(series)} series") as bar:
+        try:
+            sent = modality.send(shares, there, lambda _done, _total: bar.update(1), ASSOCIATIONS)
+        except modality.CannotSend as reason:
+            raise DemoError(str(reason)) from None
+    if sent.refused:
+        path, why = sent.refused[0]
+        raise DemoError(f"{path.name} was not accepted: {why}")
 
 
 def wait(config: Path) -> None:
@@ -233,8 +201,8 @@ def report(folder: Path, truth: dict[str, Any] | None) -> None:
         (path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted((folder / "archive").rglob("*.dcm"))
     ]
     click.echo(f"\nin the archive: {len(results)} objects")
-    for (number, description, modality), n in count_series(dataset for _, dataset in results).items():
-        click.echo(f"  {number:>5}  {description:<40} {modality:<4} {n:>4} object{'s' if n > 1 else ''}")
+    for (number, description, kind), n in count_series(dataset for _, dataset in results).items():
+        click.echo(f"  {number:>5}  {description:<40} {kind:<4} {n:>4} object{'s' if n > 1 else ''}")
     for path, dataset in results:
         if dataset.Modality == "SR":
             print_measurements(measurements(path), truth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 
+from service import modality
 from service.archive import Archive
 from service.config import Destination
-from service.demo import send_share
 from service.peer import Parcel, Peer, Verdict
 from tests.service.synthetic import CLASSES, data_set
 
@@ -74,8 +73,10 @@ def test_a_late_thread_of_the_library_takes_no_answer(parcels: list[Parcel], tmp
 
 
 @pytest.mark.usefixtures("loaded_machine")
-def test_nor_one_of_the_demo(parcels: list[Parcel], tmp_path: Path) -> None:
-    sent: queue.SimpleQueue[None] = queue.SimpleQueue()
-    with Archive(tmp_path / "archive", ae_title="BETZ") as archive:
-        send_share([parcel.path for parcel in parcels], archive.port, sent)
-        assert len(archive.stored()) == sent.qsize() == 2
+def test_nor_one_of_several_associations(parcels: list[Parcel], tmp_path: Path) -> None:
+    with Archive(tmp_path / "archive") as archive:
+        there = modality.destination(f"{archive.ae_title}@127.0.0.1:{archive.port}", "SCANNER")
+        counted: list[tuple[int, int]] = []
+        sent = modality.send([[one.path] for one in parcels], there, lambda *done: counted.append(done), 2)
+        assert len(archive.stored()) == sent.taken == 2
+        assert counted == [(1, 2), (2, 2)]
