@@ -1,4 +1,4 @@
-"""Routing on real scanner data: role and body of every series against those that a person wrote down.
+"""Routing: role and body of every series of the real scanner data, and of the digital patient in every dialect.
 
 The truth is `expected-roles.json`: $BETZ_EXPECTED_ROLES, or beside the unpacked or the packed data sets; its NIfTI
 rows are no business of routing. The confusion tables, with names and without, come below the rows.
@@ -9,21 +9,33 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from bench.row import Better, Row, absolute
 from dicom_io.classify import Role, classify_all
 from dicom_io.facts import facts
 from dicom_io.header import SeriesHeader, read_folder, read_series
+from phantom.dialects.identity import Identity
+from phantom.dialects.registry import WRITERS
+from phantom.dialects.series import Acquired
+from phantom.examination import Dialect
+from phantom.patient import DWI_FIELD_MM, DWI_SEQUENCE, T1_FIELD_MM, T1_SEQUENCE
+from phantom.sequences import dwi
+from phantom.slab import Plane, Slab
 
 DATA = Path(os.environ.get("BETZ_DATA", Path.home() / ".cache" / "betz-data"))
 TRUTH = "expected-roles.json"
 PACKED = Path(__file__).parents[2] / "shared" / "data"
 SPEED_SET, SPEED_SERIES = "philips-elition-study", "s2201"
+PHANTOM_VOXEL_MM = 4.0  # routing looks at headers: the fields of view are a head's, the pixels need not be
+PHANTOM_DIRECTIONS, PHANTOM_REVERSED = 12, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,54 @@ def route() -> list[Routed]:
     return found
 
 
+def phantom_series() -> dict[int, tuple[Acquired, tuple[str, str]]]:
+    """Series of one examination by number, and the role and body that each has: T1, one shell, two, reverse phase."""
+    head = _slab(T1_FIELD_MM, Plane.SAGITTAL)
+    brain = _slab(DWI_FIELD_MM, Plane.AXIAL)
+    directions = dwi.directions(PHANTOM_DIRECTIONS)
+    weighted = np.full(PHANTOM_DIRECTIONS, 1000.0)
+    zero = np.zeros((1, 3))
+
+    def diffusion(number: int, b: dwi.Floats, g_lps: dwi.Floats, *, positive: bool = True) -> Acquired:
+        sequence = replace(DWI_SEQUENCE, number=number, phase_positive=positive)
+        return Acquired(sequence, brain, _pixels(brain, len(b)), b, g_lps)
+
+    one_shell = diffusion(301, np.r_[0.0, weighted], np.vstack([zero, directions]))
+    two_shells = diffusion(302, np.r_[0.0, weighted, 2.5 * weighted], np.vstack([zero, directions, directions]))
+    reverse = np.zeros(PHANTOM_REVERSED)
+    reversed_phase = diffusion(303, reverse, np.zeros((PHANTOM_REVERSED, 3)), positive=False)
+    return {
+        T1_SEQUENCE.number: (Acquired(T1_SEQUENCE, head, _pixels(head, 1)), ("T1", "brain")),
+        301: (one_shell, ("DWI", "brain")),
+        302: (two_shells, ("DWI", "brain")),
+        303: (reversed_phase, ("field map", "brain")),
+    }
+
+
+def _slab(field_mm: tuple[float, float, float], plane: Plane) -> Slab:
+    columns, rows, slices = (round(edge / PHANTOM_VOXEL_MM) for edge in field_mm)
+    return Slab.around((0.0, -18.0, 0.0), (columns, rows, slices), (PHANTOM_VOXEL_MM,) * 3, plane, (9.0, 0.0, 0.0))
+
+
+def _pixels(where: Slab, volumes: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
+    return np.full((*where.shape, volumes), 500, np.uint16)
+
+
+def route_phantom(dialect: Dialect, folder: Path) -> list[Routed]:
+    """Write the phantom's series in a dialect into `folder` (empty) and classify them twice."""
+    series = phantom_series()
+    identity = Identity(f"routing {dialect}", 7)
+    for number, (acquired, _) in series.items():
+        for _path in WRITERS[dialect](folder / str(number), acquired, identity):
+            pass
+    study = read_folder(folder).series
+    named, blanked = classify_all(study), classify_all([without_names(one) for one in study])
+    return [
+        Routed(dialect, one.first.series_number, series[one.first.series_number or 0][1], with_names, without)
+        for one, with_names, without in zip(study, named, blanked, strict=True)
+    ]
+
+
 def is_right(expected: tuple[str, str], role: Role) -> bool:
     """Both the role and the body."""
     return expected == (role.kind.value, role.body.value)
@@ -83,7 +143,20 @@ def rows() -> Iterator[Row]:
     routed = route()
     yield _share("route.roles", routed, [is_right(one.expected, one.named) for one in routed], 100.0)
     yield _share("route.roles blanked names", routed, [is_right(one.expected, one.blanked) for one in routed], 98.0)
+    yield from _phantom()
     yield from _speed()
+
+
+def _phantom() -> Iterator[Row]:
+    """The same for the digital patient, which must be told from a person too."""
+    routed: list[Routed] = []
+    for dialect in WRITERS:
+        with tempfile.TemporaryDirectory() as folder:
+            routed += route_phantom(dialect, Path(folder))
+    yield _share("route.phantom.roles", routed, [is_right(one.expected, one.named) for one in routed], 100.0)
+    blanked = [is_right(one.expected, one.blanked) for one in routed]
+    yield _share("route.phantom.roles blanked names", routed, blanked, 98.0)
+    yield _share("route.phantom.told from a person", routed, [one.named.phantom for one in routed], 100.0)
 
 
 def _share(name: str, routed: list[Routed], right: list[bool], goal: float) -> Row:

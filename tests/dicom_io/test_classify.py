@@ -12,6 +12,7 @@ from analyses.contract import Body, RoleKind
 from dicom_io.classify import Role, SiteRule, classify, classify_all
 from dicom_io.contrast import white_over_grey
 from dicom_io.header import read_folder
+from phantom.examination import Dialect
 from tests.dicom_io import synthetic as made
 
 TSE = {"ScanningSequence": "SE", "SequenceVariant": ["SK", "SP"], "FlipAngle": 150.0, "EchoTrainLength": 15}
@@ -384,3 +385,18 @@ def test_reasons_on_real_data_name_no_patient_and_read_as_a_sentence() -> None:
 
     for one in route():
         assert not re.search(r"\^|None|nan|\?", one.named.reason), one.named.reason
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_every_series_of_the_digital_patient_is_known_in_every_dialect_with_and_without_names(
+    tmp_path: Path, dialect: Dialect
+) -> None:
+    from bench.route import is_right, phantom_series, route_phantom
+
+    routed = route_phantom(dialect, tmp_path)
+    assert len(routed) == len(phantom_series())
+    for one in routed:
+        assert is_right(one.expected, one.named), (one.number, one.named.kind, one.named.body, one.named.reason)
+        assert is_right(one.expected, one.blanked), (one.number, one.blanked.kind, one.blanked.body, one.blanked.reason)
+        assert one.named.phantom
+        assert one.blanked.phantom
