@@ -177,14 +177,14 @@ PAIRED: tuple[Tube, ...] = (
     _even(
         "superior thalamic radiation, frontal",
         ((14, -10, 10), (20, -5, 15), (23, 0, 24), (24, 3, 36), (25, 5, 48), (25, 6, 58)),
-        5,
-        3,
+        7,
+        3.5,
     ),
     _even(
         "superior thalamic radiation, parietal",
         ((17, -24, 8), (24, -28, 14), (27, -32, 26), (30, -35, 38), (34, -37, 50), (36, -38, 58)),
-        5,
-        3,
+        7,
+        3.5,
     ),
     _even(
         "posterior thalamic radiation",
@@ -237,6 +237,25 @@ PAIRED: tuple[Tube, ...] = (
 )
 
 MIDLINE: tuple[Tube, ...] = (
+    # All white columns of the cord, wider than it: the cord cuts out its own part. Its line is `cord.LINE_MM`.
+    _even(
+        "spinal cord",
+        (
+            (0, -40, -57),
+            (0, -42.6, -62),
+            (0, -46.5, -72),
+            (0, -50.6, -88),
+            (0, -53, -106),
+            (0, -54.6, -126),
+            (0, -57.6, -146),
+            (0, -63, -166),
+            (0, -70.5, -186),
+            (0, -79.5, -206),
+            (0, -89, -226),
+        ),
+        9,
+        9,
+    ),
     _arch("callosum, genu", ((28, 54, 10), (21, 46, 8), (10, 35, 6), (0, 30.5, 5)), 7, 3.5, UP_DOWN),
     _arch("callosum, prefrontal", ((32, 36, 34), (24, 31, 28), (12, 23, 21), (0, 19.5, 19)), 6.5, 3),
     _arch("callosum, premotor", ((30, 12, 56), (22, 9, 45), (12, 5, 31), (0, 4, 25.5)), 9, 3),
