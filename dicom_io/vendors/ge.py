@@ -63,9 +63,9 @@ def _to_patient(direction: Vector | None, orientation: Orientation | None, phase
     if direction is None or orientation is None:
         return None
     x, y, z = direction
+    normal = cross(orientation[:3], orientation[3:])
+    if abs(normal[1]) > max(abs(normal[0]), abs(normal[2])):  # coronal; before axes are exchanged, as dcm2niix does it
+        y = -y
     if phase_encoding.upper().startswith("R"):
         x, y = y, -x
-    normal = cross(orientation[:3], orientation[3:])
-    if abs(normal[1]) > max(abs(normal[0]), abs(normal[2])):  # coronal
-        y = -y
     return in_patient((x, y, z), orientation, flip_normal=True)
