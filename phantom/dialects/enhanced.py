@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime
 import struct
+from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,7 @@ from phantom.dialects.philips import decimal
 from phantom.dialects.series import Acquired, Kind, Sequence
 from phantom.slab import Slab
 
-Buffer = bytes | bytearray | memoryview
+Planes = npt.NDArray[np.uint16]
 
 ENHANCED_MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4.1"
 STACK_ID, IN_STACK_POSITION, TEMPORAL_POSITION = 0x00209056, 0x00209057, 0x00209128
@@ -340,9 +342,11 @@ def elapsed_ms(acquired: Acquired, volume: int, index: int) -> float:
     return volume * acquired.sequence.tr_ms + within if acquired.data.shape[3] > 1 else within
 
 
-def assembled(head: bytes | bytearray, frames: Many[bytes], planes: npt.NDArray[np.uint16]) -> list[Buffer]:
-    """Parts of the file: the encoded object, items of its frames, and its planes (frame, row, column)."""
-    groups = element(_FRAME_GROUPS, "SQ", b"".join(frames)).encoded
-    stored = np.ascontiguousarray(planes, "<u2")
-    start = struct.pack("<HH2sHI", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF, b"OW", 0, stored.nbytes)
-    return [head, groups, start, stored.data.cast("B")]
+def save(path: Path, head: bytes | bytearray, frames: Many[bytes], planes: Iterable[Planes], size: int) -> None:
+    """Write an object: its head, items of its frames, and `size` bytes of planes (frame, row, column), part by part."""
+    with path.open("wb") as file:
+        file.write(head)
+        file.write(element(_FRAME_GROUPS, "SQ", b"".join(frames)).encoded)
+        file.write(struct.pack("<HH2sHI", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF, b"OW", 0, size))
+        for part in planes:
+            file.write(np.ascontiguousarray(part, "<u2").data)

@@ -90,11 +90,11 @@ def write(folder: Path, acquired: Acquired, identity: Identity) -> Iterator[Path
             indices = (volume.b_number, volume.gradient_number) if acquired.diffusion else ()
             content = enhanced.content(at, exposure_ms, index, 0, (1, index + 1, *indices))
             frames.append(item([*groups, place, content, *_private(index, volume)]))
-    planes = stack[..., [volume.volume for volume in volumes]].transpose(2, 3, 1, 0).reshape(-1, *stack.shape[1::-1])
+    order = [volume.volume for volume in volumes]
+    planes = (stack[:, :, index, order].transpose(2, 1, 0) for index in range(slices))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{sequence.number:04d}.dcm"
-    with path.open("wb") as file:
-        file.writelines(enhanced.assembled(encode(head), frames, planes))
+    enhanced.save(path, encode(head), frames, planes, stack.nbytes)
     yield path
 
 

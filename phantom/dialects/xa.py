@@ -104,12 +104,8 @@ def write(folder: Path, acquired: Acquired, identity: Identity) -> Iterator[Path
         start = clock.at(enhanced.elapsed_ms(acquired, volume, 0)).encode()
         patch = {_INSTANCE_NUMBER: number, _ACQUISITION_NUMBER: number, _ACQUISITION_TIME: start}
         path = folder / f"{volume + 1:04d}.dcm"
-        with path.open("wb") as file:
-            file.writelines(
-                enhanced.assembled(
-                    stamp.patched(identity.uid(sequence.number, volume + 1), patch), frames, stack[..., volume].T
-                )
-            )
+        patched = stamp.patched(identity.uid(sequence.number, volume + 1), patch)
+        enhanced.save(path, patched, frames, [stack[..., volume].T], stack[..., volume].nbytes)
         yield path
 
 
