@@ -166,6 +166,27 @@ def phantom(
 
 
 @main.command()
+@click.argument("paths", metavar="[RESULTS] TRUTH", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--dicom", type=FOLDER, help="What came back to the PACS, in place of RESULTS: the report below here.")
+def verify(paths: tuple[Path, ...], dicom: Path | None) -> None:
+    """Hold the results of a phantom against its truth; exit code 0 pass, 1 fail, 2 nothing to compare, 3 another study.
+
+    RESULTS is the results.json of betz analyse, TRUTH the truth.json of betz phantom, or the folder of either.
+    """
+    if len(paths) != (2 if dicom is None else 1):
+        raise Fault("betz verify RESULTS TRUTH, or betz verify --dicom FOLDER TRUTH")
+    from phantom import verify as verifying
+
+    try:
+        compared = verifying.verify(*paths) if dicom is None else verifying.verify_dicom(dicom, paths[0])
+    except verifying.NotComparable as reason:
+        click.echo(f"Error: {reason}", err=True)
+        raise SystemExit(int(reason.outcome)) from None
+    click.echo(compared.text)
+    raise SystemExit(int(compared.outcome))
+
+
+@main.command()
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Examine this configuration, too.")
 @click.option("--rebuild", is_flag=True, help="Make the ledger again from the spool.")
 def doctor(config_path: Path | None, rebuild: bool) -> None:

@@ -64,7 +64,7 @@ def test_help_needs_no_slow_module() -> None:
 
 def test_help_names_every_command() -> None:
     told = betz("--help").output
-    for command in ("serve", "demo", "analyse", "explain", "doctor", "jobs", "replay"):
+    for command in ("serve", "demo", "analyse", "explain", "phantom", "verify", "doctor", "jobs", "replay"):
         assert f"  {command} " in told
 
 

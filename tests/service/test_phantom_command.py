@@ -18,6 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage, Verification
 
 from phantom import markers, truth
+from phantom.breakages import BREAKAGES
 from phantom.deliveries import CannotSpoil
 from phantom.disease import PRESETS
 from phantom.examination import RESOLUTIONS_MM, Dialect, Examination, Technique
@@ -116,6 +117,16 @@ def test_the_help_names_what_there_is() -> None:
     assert "Voxel of the DWI: 1, 1.5 or 2." in told
     assert RESOLUTIONS_MM == (1.0, 1.5, 2.0)
     assert f"[default: {','.join(Technique)}]" in told
+
+
+def test_the_page_about_the_phantom_lists_every_breakage_and_every_option() -> None:
+    page = (Path(cli.__file__).parents[1] / "docs" / "phantom.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z0-9/-]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert listed == [(one.name, one.does, one.expects) for one in BREAKAGES.values()]
+    for option in (option for parameter in cli.phantom.params for option in parameter.opts):
+        assert f"`{option}" in page
+    for name in (*PRESETS, *Dialect, *Technique):
+        assert name in page
 
 
 def test_a_patient_is_written_with_its_truth(tmp_path: Path, small: list[Examination]) -> None:
