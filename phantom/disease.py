@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import brentq
@@ -264,6 +265,30 @@ SHRINKAGE: tuple[Shrinkage, ...] = (
 )
 
 
+class Condition(Protocol):
+    """What makes a body other than the healthy one of 50 years: a disease, or the age of a control."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the truth."""
+
+    @property
+    def severity(self) -> Mapping[tuple[Part, Side], float]:
+        """Severity, 0...1, by part and hemisphere."""
+
+    def thinning_mm(self) -> dict[Parcel, float]:
+        """How much thinner (thicker, when negative) the cortex of a parcel is, mm."""
+
+    def diffusivity(self) -> dict[Parcel, float]:
+        """Factor on the mean diffusivity of a grey structure."""
+
+    def bundles(self) -> dict[tuple[str, Side], BundleChange]:
+        """What happened to a bundle, by its name and side."""
+
+    def atrophy(self, years: float) -> tuple[Bump, ...]:
+        """The body after `years` (before, when negative), in body coordinates (MNI mm)."""
+
+
 def _nothing() -> dict[tuple[Part, Side], float]:
     return {}
 
@@ -329,7 +354,7 @@ class Disease:
                 x, y, z = place.centre_mm
                 centre = (-x if side is Side.LEFT else x, y, z)
                 if rate * years != 0:
-                    found.append(Bump(centre, place.sigma_mm, _amount(rate * years)))
+                    found.append(Bump(centre, place.sigma_mm, bump_amount(rate * years)))
         return tuple(found)
 
     @property
@@ -357,7 +382,7 @@ def _parcels(parameter: Parameter) -> list[Parcel]:
     return [Parcel(Structure(site), side) for site in sites for side in HEMISPHERES]
 
 
-def _amount(change: float) -> float:
+def bump_amount(change: float) -> float:
     """Amount of a bump that takes a share `change` (negative = lost) from the sphere of one sigma about its centre.
 
     The sphere that now ends at sigma ended at sigma (1 + a e^-1/2) before: its volume changed by that factor to the -3.
