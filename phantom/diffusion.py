@@ -20,7 +20,7 @@ from phantom.anatomy.body import ROW, TISSUES, Fractions, Labels, Points
 from phantom.anatomy.fibres import SIX, Fibres
 from phantom.anatomy.parcels import LABEL
 from phantom.anatomy.person import Person
-from phantom.disease import FREE_WATER_FOR_FIBRES, Disease
+from phantom.disease import FREE_WATER_FOR_FIBRES, Condition
 from phantom.painting import POINTS_AT_ONCE, THREADS, Image, paint
 from phantom.sequences import artefacts as spoil
 from phantom.sequences import dwi
@@ -177,7 +177,7 @@ def _mean_tensor(isotropic: Image, unweighted: Image, white: White) -> Image:
     return moment.reshape(6, *isotropic.shape)
 
 
-def see(person: Person, slab: Slab, protocol: dwi.Protocol, disease: Disease) -> DiffusionBody:
+def see(person: Person, slab: Slab, protocol: dwi.Protocol, disease: Condition) -> DiffusionBody:
     """Paint a person on a slab, without noise or artefact."""
     b_values = protocol.b_values
     steps, edge = person.steps(slab), np.float32(max(slab.voxel_mm))
