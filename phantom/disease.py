@@ -297,12 +297,12 @@ def _nothing() -> dict[tuple[Part, Side], float]:
 class Disease:
     """Severity, 0...1, of each part in each HEMISPHERE; what is not named is healthy.
 
-    only: the parameters that it moves; None = all.
+    only: the parameters that it moves; None = all. (No set: the text of a disease is part of a study's UIDs.)
     """
 
     name: str = "healthy"
     severity: Mapping[tuple[Part, Side], float] = field(default_factory=_nothing)
-    only: frozenset[Parameter] | None = None
+    only: tuple[Parameter, ...] | None = None
 
     def at(self, site: str, side: Side) -> float:
         """Severity at a site; across the midline, the mean of both hemispheres."""
@@ -418,7 +418,7 @@ HEALTHY = Disease()
 EARLY = Disease(
     "early",
     _everywhere(EARLY_SEVERITY, EARLY_SEVERITY, 0, Side.RIGHT),
-    frozenset({Parameter.FA, Parameter.ACTIVATION}),
+    (Parameter.FA, Parameter.ACTIVATION),
 )
 LATE = Disease("late", _everywhere(1, 1, 1, *HEMISPHERES))
 BULBAR = Disease("bulbar", _everywhere(0.2, 0.2, 1, *HEMISPHERES))

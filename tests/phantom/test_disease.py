@@ -1,6 +1,9 @@
 """The table of the disease: sources, sides, parts, and that each effect is as large as its row says."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -139,3 +142,15 @@ def test_atrophy_takes_the_rate_of_the_table_from_the_sphere_of_one_sigma(years:
 
 def test_no_time_is_no_atrophy() -> None:
     assert LATE.atrophy(0.0) == ()
+
+
+def test_the_text_of_a_disease_is_the_same_in_every_process() -> None:
+    """UIDs of a study are made from it; a set would be told in another order in each process."""
+    code = "from phantom.disease import PRESETS; print(PRESETS)"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
