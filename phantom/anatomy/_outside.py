@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from phantom.anatomy._solid import cell, covered, paint, paint_solids, sample
+from phantom.anatomy._solid import covered, paint, paint_solids, sample
 from phantom.anatomy.body import ROW
 from phantom.tissue import Tissue
 
@@ -25,6 +25,7 @@ GALEA_MM = 0.8
 DURA_MM = 0.7
 # The plane between base and vault: z - 0.212 y + 34.8 > 0 is vault (brow to the back of the head).
 PLANE_SLOPE, PLANE_MM, PLANE_FADE_MM = 0.212, 30.0, 14.0
+SINUS_DEPTH_MM = 12.0  # deeper there is nothing but brain and fluid, and the straight sinus, which is left to it
 AIR_MARGIN_MM = 4.0  # beyond this from the skin a voxel is air
 
 
@@ -36,18 +37,8 @@ def paint_outside(
     grid_lower: Any,
     grid_step: float,
     face: Any,
-    face_parts: Any,
-    face_starts: Any,
-    face_members: Any,
-    face_lower: Any,
-    face_shape: Any,
     base: Any,
-    base_parts: Any,
-    base_starts: Any,
-    base_members: Any,
-    base_lower: Any,
-    base_shape: Any,
-    cell_mm: float,
+    veins: Any,
     fractions: Any,
 ) -> None:
     """Paint fractions (tissue, n), zero before, at body points (3, n)."""
@@ -61,7 +52,7 @@ def paint_outside(
         if skin > reach:
             fractions[AIR, n] = 1.0
             continue
-        if dura < -reach:
+        if dura < -reach - SINUS_DEPTH_MM:
             fractions[CSF, n] = 1.0
             continue
         mixture[:] = 0.0
@@ -75,10 +66,7 @@ def paint_outside(
         fat = FACE_FAT_MM + (NECK_FAT_MM - FACE_FAT_MM) * back
         if vault < 1.0:
             paint(mixture, MUSCLE, (1.0 - vault) * covered(skin + SKIN_MM + fat, sx, sy, sz, spread))
-        number = cell(face_lower, cell_mm, face_shape, x, y, z)
-        if number >= 0:
-            begin, end = face_starts[number], face_starts[number + 1]
-            paint_solids(mixture, face, face_parts, face_members, begin, end, x, y, z, spread, skin, 0.0)
+        paint_solids(mixture, face, x, y, z, spread, skin, 0.0)
         bone = BASE_BONE_MM + (VAULT_BONE_MM - BASE_BONE_MM) * vault
         paint(mixture, MUSCLE, vault * covered(dura - bone - GALEA_MM, dx, dy, dz, spread))
         hard = covered(dura - bone, dx, dy, dz, spread)
@@ -88,11 +76,9 @@ def paint_outside(
             diploe -= covered(dura - INNER_TABLE_MM, dx, dy, dz, spread)
             paint(mixture, MARROW, vault * max(diploe, 0.0))
         inside = covered(dura, dx, dy, dz, spread)
-        number = cell(base_lower, cell_mm, base_shape, x, y, z)
-        if number >= 0:
-            begin, end = base_starts[number], base_starts[number + 1]
-            paint_solids(mixture, base, base_parts, base_members, begin, end, x, y, z, spread, skin, inside)
+        paint_solids(mixture, base, x, y, z, spread, skin, inside)
         paint(mixture, DURA, inside)
         paint(mixture, CSF, covered(dura + DURA_MM, dx, dy, dz, spread))
+        paint_solids(mixture, veins, x, y, z, spread, skin, 0.0)
         for tissue in range(mixture.shape[0]):
             fractions[tissue, n] = mixture[tissue]

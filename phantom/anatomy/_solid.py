@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numba
+import numpy as np
 
 ELLIPSOID, CONE = 0, 1
 PART_NUMBERS = 16
@@ -19,6 +20,7 @@ START, STOP, CUT_STOP, TISSUE, BLEND, MIRRORED, LOW, HIGH, BELOW_SKIN, BARRED = 
 SOLID_NUMBERS = 10
 
 FAR_MM = 1e3
+CELL_MM = 8.0  # of the lattice that says which solids may touch a place
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -128,9 +130,13 @@ def sample(grid: Any, lower: Any, step: float, x: float, y: float, z: float, out
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def cell(lower: Any, step: float, shape: Any, x: float, y: float, z: float) -> int:
+def cell(lower: Any, shape: Any, x: float, y: float, z: float) -> int:
     """Flat number of the cell round a point, -1 outside the lattice."""
-    i, j, k = math.floor((x - lower[0]) / step), math.floor((y - lower[1]) / step), math.floor((z - lower[2]) / step)
+    i, j, k = (
+        math.floor((x - lower[0]) / CELL_MM),
+        math.floor((y - lower[1]) / CELL_MM),
+        math.floor((z - lower[2]) / CELL_MM),
+    )
     if i < 0 or j < 0 or k < 0 or i >= shape[0] or j >= shape[1] or k >= shape[2]:
         return -1
     return int((i * shape[1] + j) * shape[2] + k)
@@ -144,22 +150,13 @@ def distances(solid: Any, parts: Any, at: Any, out: Any) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def paint_solids(
-    mixture: Any,
-    solids: Any,
-    parts: Any,
-    members: Any,
-    begin: int,
-    end: int,
-    x: float,
-    y: float,
-    z: float,
-    spread: Any,
-    skin: float,
-    bar: float,
-) -> None:
-    """Paint the solids `members[begin:end]` of a cell, in their order; `bar`: share barred to BARRED ones."""
-    for n in range(begin, end):
+def paint_solids(mixture: Any, table: Any, x: float, y: float, z: float, spread: Any, skin: float, bar: float) -> None:
+    """Paint a `Shapes.packed` table at a point; skin: its distance to it; bar: share of the voxel barred to BARRED."""
+    solids, parts, starts, members, lower, shape = table
+    number = cell(lower, shape, x, y, z)
+    if number < 0:
+        return
+    for n in range(starts[number], starts[number + 1]):
         solid = solids[members[n]]
         d, gx, gy, gz = distance(solid, parts, x, y, z)
         d = max(d, skin + solid[BELOW_SKIN])
@@ -167,3 +164,32 @@ def paint_solids(
         if solid[BARRED] > 0:
             share *= 1.0 - bar
         paint(mixture, int(solid[TISSUE]), share)
+
+
+@numba.njit(nogil=True, cache=True)
+def paint_all(at: Any, spread: Any, table: Any, fractions: Any) -> None:
+    """Paint a `Shapes.packed` table over `fractions` (tissue, n) at points (3, n)."""
+    mixture = np.empty(fractions.shape[0], np.float32)
+    for n in range(at.shape[1]):
+        x, y, z = at[0, n], at[1, n], at[2, n]
+        number = cell(table[4], table[5], x, y, z)
+        if number < 0 or table[2][number] == table[2][number + 1]:
+            continue
+        for tissue in range(fractions.shape[0]):
+            mixture[tissue] = fractions[tissue, n]
+        paint_solids(mixture, table, x, y, z, spread, -FAR_MM, 0.0)
+        for tissue in range(fractions.shape[0]):
+            fractions[tissue, n] = mixture[tissue]
+
+
+@numba.njit(nogil=True, cache=True)
+def topmost(table: Any, x: float, y: float, z: float) -> int:
+    """Number of the last painted solid that a point lies in, -1 for none."""
+    solids, parts, starts, members, lower, shape = table
+    number = cell(lower, shape, x, y, z)
+    found = -1
+    if number >= 0:
+        for n in range(starts[number], starts[number + 1]):
+            if distance(solids[members[n]], parts, x, y, z)[0] < 0:
+                found = members[n]
+    return found

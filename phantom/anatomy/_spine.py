@@ -241,7 +241,7 @@ def _bones(mixture: Any, u: float, v: float, row: Any, frame: Any, spread: Any) 
 def _canal(mixture: Any, u: float, v: float, row: Any, frame: Any, spread: Any, fade: float) -> None:
     """Fat, dura, fluid, cord. `fade`: 0...1, how much of the sac there is (its upper end is the foramen magnum)."""
     sac_a, sac_b = row[SAC_WIDTH], row[SAC_DEPTH]
-    d, gu, gv = _ellipse(u, v + 1.2, sac_a + 2.0, sac_b + 2.2)
+    d, gu, gv = _ellipse(u, v + 1.0, sac_a + 2.0, sac_b + 1.4)
     paint(mixture, FAT if v < 0 else DURA, fade * _share(d, gu, gv, 0.0, frame, spread))
     d, gu, gv = _ellipse(u, v + 0.4, sac_a, sac_b)
     paint(mixture, DURA, fade * _share(d - 0.5, gu, gv, 0.0, frame, spread))

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
+import numpy.typing as npt
 
-from phantom.anatomy import _outside, outside
-from phantom.anatomy.body import ROW, TISSUES, Distance, Fractions, Labels, Points, Steps
+from phantom.anatomy import _brain, _outside, _solid, deep, outside, vessels
+from phantom.anatomy.body import TISSUES, Distance, Fractions, Labels, Points, Steps
 from phantom.anatomy.cord import Cord, spread
+from phantom.anatomy.cortex import Cortex
 from phantom.anatomy.parcels import Parcel
-from phantom.anatomy.shapes import CELL_MM
 from phantom.anatomy.template import Template
-from phantom.tissue import Tissue
 
 BLOCK = 65536  # points a thread takes at a time
 THREADS = 2
+BRAIN_REACH_MM = 0.5  # outside the dura there is no brain
+
+
+@lru_cache(maxsize=1)
+def _interleaved(template: Template) -> npt.NDArray[np.float32]:
+    """Grey and white (x, y, z, 2): both of a voxel lie side by side in memory."""
+    return np.ascontiguousarray(np.stack([template.grey, template.white], axis=-1))
 
 
 class Adult:
@@ -28,6 +35,10 @@ class Adult:
 
     def __init__(self, template: Template, thinning_mm: Mapping[Parcel, float]) -> None:
         self._template = template
+        self._cortex = Cortex(template, thinning_mm)
+        self._hind = deep.hindbrain(template)
+        self._maps = _interleaved(template)
+        self._sinuses, self._vessels = vessels.sinuses(template), vessels.surface_vessels(template)
         self._shells = outside.shells(template)
         self.cord = Cord()
         self.name = f"adult {template.digest[:12]}"
@@ -47,34 +58,63 @@ class Adult:
 
     def _block(self, at: Points, steps: Steps) -> Fractions:
         mixed = np.zeros((len(TISSUES), at.shape[1]), np.float32)
-        face, base = outside.FACE_SHAPES, outside.BASE_SHAPES
-        _outside.paint_outside(
-            at,
-            spread(steps),
-            self._shells.grid,
-            outside.LOWER_MM,
-            outside.GRID_MM,
-            *(face.solids, face.parts, face.starts, face.members, face.lower, face.shape),
-            *(base.solids, base.parts, base.starts, base.members, base.lower, base.shape),
-            CELL_MM,
-            mixed,
-        )
+        reach = spread(steps)
+        shells = self._shells.grid, outside.LOWER_MM, outside.GRID_MM
+        tables = outside.FACE_SHAPES.packed, outside.BASE_SHAPES.packed, self._sinuses.packed
+        _outside.paint_outside(at, reach, *shells, *tables, mixed)
         self.cord.paint(mixed, at, steps)
-        index = at - self._template.origin_mm[:, None].astype(np.float32)
-        for part, tissue in ((self._template.grey, Tissue.CORTEX), (self._template.white, Tissue.WHITE)):
-            share = np.clip(ndimage.map_coordinates(part, index, order=1, prefilter=False), 0, 1)
-            mixed *= 1 - share
-            mixed[ROW[tissue]] += share
+        brain = np.flatnonzero(self._shells.distance(at, 1) < BRAIN_REACH_MM + np.sqrt(reach[:3].sum()) / 2)
+        if brain.size == 0:
+            return mixed
+        inside = np.ascontiguousarray(at[:, brain])
+        part = np.ascontiguousarray(mixed[:, brain])
+        _brain.paint_brain(
+            inside,
+            np.asarray(steps, np.float64),
+            reach,
+            self._cortex.shares(inside, steps),
+            self._maps,
+            self._template.origin_mm,
+            self._hind.grid,
+            deep.HIND_LOWER_MM,
+            deep.TEMPLATE_FLOOR_MM,
+            deep.REGIONS.packed,
+            deep.NUCLEI_SHAPES.packed,
+            part,
+        )
+        _solid.paint_all(inside, reach, self._vessels.packed, part)
+        mixed[:, brain] = part
         return mixed
 
     def parcels(self, at: Points) -> Labels:
         """The parcel of each point (n,)."""
-        return self.cord.parcels(at)
+        at = np.ascontiguousarray(at, np.float32)
+        labels = self.cord.parcels(at)
+        brain = np.flatnonzero(self._shells.distance(at, 1) < BRAIN_REACH_MM)
+        inside = np.ascontiguousarray(at[:, brain])
+        found = self._cortex.parcels(inside)
+        _brain.label_brain(
+            inside,
+            self._maps,
+            self._template.origin_mm,
+            self._hind.grid,
+            deep.HIND_LOWER_MM,
+            deep.TEMPLATE_FLOOR_MM,
+            deep.REGIONS.packed,
+            deep.NUCLEI_SHAPES.packed,
+            deep.CALLOSUM_THICK_MM,
+            deep.CALLOSUM_HALF_MM,
+            deep.REGION_LABELS,
+            deep.NUCLEI_LABELS,
+            found,
+        )
+        labels[brain] = np.where(found > 0, found, labels[brain])
+        return labels
 
     def skin(self, at: Points) -> Distance:
         """Signed distance (n,) to the skin, mm."""
         return self._shells.distance(at, 0)
 
     def brain(self, at: Points) -> Distance:
-        """Signed distance (n,) to the dura, mm."""
-        return self._shells.distance(at, 1)
+        """Signed distance (n,) to the brain's hull, mm: sulci and narrow cisterns lie inside."""
+        return np.asarray(self._shells.distance(at, 1) + np.float32(outside.FLUID_MM))

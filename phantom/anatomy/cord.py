@@ -138,12 +138,13 @@ class Cord:
 
     def parcels(self, at: Points) -> Labels:
         """Number of the cord level (n,) inside the cord, 0 elsewhere."""
-        u, v, s = self.coordinates(at)
+        labels = np.zeros(at.shape[1], np.uint8)
+        near = np.flatnonzero(at[2] < self._points[0, 2])
+        u, v, s = self.coordinates(at[:, near])
         a, b = self.half_axes_mm(s)
         inside = np.hypot(u / a, v / b) < _spine.contours(np.arctan2(v / b, u / a))
-        labels = np.zeros(at.shape[1], np.uint8)
         for structure, level in self.levels.items():
-            labels[inside & (s >= level.upper_mm) & (s < level.lower_mm)] = LABEL[Parcel(structure, Side.BOTH)]
+            labels[near[inside & (s >= level.upper_mm) & (s < level.lower_mm)]] = LABEL[Parcel(structure, Side.BOTH)]
         return labels
 
     def corticospinal(self, at: Points, side: Side) -> npt.NDArray[np.bool_]:

@@ -33,7 +33,7 @@ SKIN = Solid(
     Tissue.MUSCLE,
     (
         Ellipsoid((0, 22, -52), (62, 60, 62)),  # mid-face
-        Ellipsoid((0, 70, -34), (34, 20, 22)),  # brow and bridge
+        Ellipsoid((0, 70, -34), (46, 20, 24)),  # brow and bridge
         Ellipsoid((0, 42, -92), (50, 46, 36)),  # jaws
         Ellipsoid((0, 66, -112), (24, 22, 18)),  # chin
         Cone((0, 84, -38), (0, 100, -66), 6.0, 8.5),  # nose
@@ -45,16 +45,29 @@ SKIN = Solid(
         Ellipsoid((0, -48, -70), (62, 50, 50)),  # nape
         Cone((0, -34, -120), (0, -52, -300), 60.0, 66.0),  # neck
         Ellipsoid((0, 0, -96), (56, 44, 30)),  # floor of the mouth
-        Ellipsoid((76, -22, -42), (7, 17, 30), (0, -12, 18)),
-        Ellipsoid((-76, -22, -42), (7, 17, 30), (0, 12, -18)),  # ears
+        Ellipsoid((66, 14, -14), (18, 38, 38)),
+        Ellipsoid((-66, 14, -14), (18, 38, 38)),  # temples
+        Ellipsoid((0, -18, -60), (70, 42, 32)),  # below the ears
     ),
     blend_mm=SKIN_BLEND_MM,
 )
 
+EARS = Solid(
+    "ears",
+    Tissue.MUSCLE,
+    (Ellipsoid((83, -27, -36), (3.2, 14, 26), (0, -10, 28)),),
+    mirrored=True,
+)
+
 FACE: tuple[Solid, ...] = (
+    Solid("ear cartilage", Tissue.MUSCLE, EARS.parts, mirrored=True),
     # Fat and muscles of the face.
     Solid(
-        "temporalis", Tissue.MUSCLE, (Ellipsoid((66, 12, -22), (9, 34, 40), (0, 8, 8)),), mirrored=True, below_skin_mm=4
+        "temporalis",
+        Tissue.MUSCLE,
+        (Ellipsoid((70, 14, -16), (12, 36, 38), (0, 8, 8)),),
+        mirrored=True,
+        below_skin_mm=4,
     ),
     Solid("masseter", Tissue.MUSCLE, (Cone((56, 26, -66), (52, 14, -100), 8, 9),), mirrored=True, below_skin_mm=4),
     Solid("buccal fat", Tissue.FAT, (Ellipsoid((44, 44, -78), (9, 14, 17)),), mirrored=True, below_skin_mm=2),
@@ -65,12 +78,12 @@ FACE: tuple[Solid, ...] = (
     Solid(
         "maxilla",
         Tissue.BONE,
-        (Ellipsoid((0, 58, -76), (33, 24, 16)), Ellipsoid((26, 54, -60), (18, 16, 17))),
+        (Ellipsoid((0, 58, -78), (29, 23, 13)), Ellipsoid((28, 53, -60), (15, 16, 16))),
         4,
         True,
         below_skin_mm=7,
     ),
-    Solid("maxilla marrow", Tissue.MARROW, (Ellipsoid((0, 60, -79), (28, 20, 9)),), below_skin_mm=9),
+    Solid("maxilla marrow", Tissue.MARROW, (Ellipsoid((0, 58, -79), (26, 21, 10)),), below_skin_mm=9),
     Solid(
         "zygoma",
         Tissue.BONE,
@@ -124,7 +137,7 @@ FACE: tuple[Solid, ...] = (
             Ellipsoid((11, 52, -62), (4.5, 26, 3.0)),
             Ellipsoid((7, 58, -68.5), (5, 30, 1.6)),
             Ellipsoid((12.5, 50, -54), (3, 22, 2.4)),
-            Cone((6, 80, -70), (6, 98, -77), 4.0, 4.0),
+            Cone((6, 78, -70), (6.5, 97, -76), 3.5, 3.0),
         ),
         1.0,
         True,
@@ -268,14 +281,13 @@ BASE: tuple[Solid, ...] = (
     Solid(
         "petrous bone",
         Tissue.BONE,
-        tube(((66, -32, -42), (48, -26, -40), (22, -14, -42)), (13, 11, 8)),
+        (*tube(((62, -32, -44), (46, -26, -42), (22, -14, -44)), (9, 8, 6)), Ellipsoid((60, -36, -54), (9, 12, 15))),
         4,
         True,
         barred=True,
         below_skin_mm=8,
     ),
     Solid("petrous marrow", Tissue.MARROW, (Ellipsoid((20, -12, -44), (6, 5, 4)),), mirrored=True, barred=True),
-    Solid("occipital marrow", Tissue.MARROW, (Ellipsoid((0, -88, -62), (26, 12, 4), (35, 0, 0)),), barred=True),
     Solid(
         "mastoid cells",
         Tissue.AIR,
@@ -293,7 +305,7 @@ BASE: tuple[Solid, ...] = (
     Solid(
         "ear canal",
         Tissue.AIR,
-        tube(((84, -20, -42), (68, -20, -43), (54, -20, -42)), (4, 3.5, 4)),
+        tube(((81, -20, -42), (68, -20, -43), (54, -20, -42)), (2.2, 2.2, 3)),
         mirrored=True,
         barred=True,
     ),
@@ -342,6 +354,8 @@ def shells(template: Template) -> Shells:
     vault = np.maximum(dura - np.float32(VAULT_MM), np.float32(-58.0) - lattice[2])
     apart = np.clip((SKIN_BLEND_MM - np.abs(vault - skin)) / SKIN_BLEND_MM, 0, 1)
     joined = np.minimum(vault, skin) - apart * apart * np.float32(SKIN_BLEND_MM / 4)
+    ears = Shapes([EARS]).distance("ears", lattice.reshape(3, -1)).reshape(dura.shape)
+    joined = np.minimum(joined, ears)
     return Shells(np.ascontiguousarray(np.stack([joined, dura], axis=-1), dtype=np.float32))
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from phantom.anatomy import _solid
+from phantom.anatomy._solid import CELL_MM
 from phantom.anatomy.body import ROW, Distance, Points
 from phantom.slab import rotation
 from phantom.tissue import Tissue
 
-CELL_MM = 8.0
 REACH_MM = 6.0  # how far outside its box a solid may colour a voxel: blending and half a thick slice
 
 Triple = tuple[float, float, float]
@@ -99,7 +100,8 @@ class Shapes:
 
     def __init__(self, solids: Sequence[Solid]) -> None:
         self.names = tuple(solid.name for solid in solids)
-        rows, parts = [], []
+        rows: list[tuple[float, ...]] = []
+        parts: list[list[float]] = []
         for solid in solids:
             start = len(parts)
             parts += [part.packed() for part in solid.parts]
@@ -125,6 +127,11 @@ class Shapes:
         flat = touched.reshape(-1, len(solids))
         self.starts = np.concatenate([[0], np.cumsum(flat.sum(axis=1))]).astype(np.int64)
         self.members = np.nonzero(flat)[1].astype(np.int64)
+
+    @property
+    def packed(self) -> tuple[npt.NDArray[Any], ...]:
+        """Everything that a kernel needs, in its order."""
+        return self.solids, self.parts, self.starts, self.members, self.lower, self.shape
 
     def distance(self, name: str, at: Points) -> Distance:
         """Signed distance (n,) to the solid of that name, mm."""
