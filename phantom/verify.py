@@ -231,5 +231,6 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _sentence(row: Row) -> str:
-    what = " ".join(word for word in (row.analysis, row.quantity, row.site, row.side) if word)
+    told = next((f"{one:.4g}" for one in (row.result, row.truth) if one is not None), "")
+    what = " ".join(word for word in (row.analysis, row.quantity, row.site, row.side, told) if word)
     return f"{row.verdict.value}: {what}" + (f" ({row.note})" if row.note else "")

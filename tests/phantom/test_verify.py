@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -18,7 +19,12 @@ from dicom_io.results.findings_json import results_json
 from dicom_io.results.run import AnalysisRun, Maker, RunState
 from dicom_io.results.sr import write_sr
 from phantom import truth as true
-from phantom.truth import Allowance, Cause, Kind, NotRun, Refusal, Tolerance, TrueMeasurement, Truth
+from phantom.dialects import philips
+from phantom.dialects.identity import Identity
+from phantom.dialects.series import Acquired, Kind, Sequence
+from phantom.slab import Slab
+from phantom.truth import Allowance, Cause, NotRun, Refusal, Tolerance, TrueMeasurement, Truth
+from phantom.truth import Kind as TruthKind
 from phantom.verify import NotComparable, Outcome, Verdict, compare, verify, verify_dicom
 
 LEFT, RIGHT = Laterality.LEFT, Laterality.RIGHT
@@ -30,7 +36,7 @@ def told(
     quantity: Quantity, site: str, value: float, allowed: float, side: Laterality | None = None, **more: object
 ) -> TrueMeasurement:
     tolerance = Tolerance((Allowance(Cause.FLOOR, allowed, "test"),))
-    return TrueMeasurement("dti", quantity, site, value, Kind.EXPECTED, tolerance, 100, laterality=side, **more)
+    return TrueMeasurement("dti", quantity, site, value, TruthKind.EXPECTED, tolerance, 100, laterality=side, **more)
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def truth(tmp_path: Path) -> Truth:
             told(VOLUME, WHITE_MATTER, 480.0, 10.0, statistic=Statistic.TOTAL),
             told(FA, HAND, 0.30, 0.01, LEFT),
             told(FA, HAND, 0.36, 0.01, RIGHT),
-            replace(one, kind=Kind.BODY, value=0.7),
+            replace(one, kind=TruthKind.BODY, value=0.7),
         ),
         {},
         (-27.0, 30.0, 20.0),
@@ -60,7 +66,7 @@ def right_run(truth: Truth) -> AnalysisRun:
             one.quantity, one.site, one.value + 0.2 * one.tolerance.absolute, one.statistic, one.laterality, n=9
         )
         for one in truth.measurements
-        if one.kind is Kind.EXPECTED
+        if one.kind is TruthKind.EXPECTED
     )
     spread = replace(numbers[0], sd=0.1)
     return AnalysisRun("dti", "1", Technique.DTI, {}, RunState.DONE, findings=Findings((spread, *numbers[1:])))
@@ -145,8 +151,8 @@ def test_a_wrong_unit_and_a_missing_number_are_named(results: Record, truth: Tru
     change(1, unit="mm2/s")(results)
     results["measurements"].pop(3)
     text = compare(results, record(truth)).text
-    assert "fail: dti MD mean cerebral white matter (unit mm2/s, not um2/ms)" in text
-    assert f"missing: dti FA mean {HAND} left" in text
+    assert "fail: dti MD mean cerebral white matter 0.7832 (unit mm2/s, not um2/ms)" in text
+    assert f"missing: dti FA mean {HAND} left 0.3" in text
 
 
 def test_an_analysis_that_failed_says_why_its_numbers_are_missing(truth: Truth) -> None:
@@ -216,11 +222,17 @@ def test_a_number_said_twice_is_no_result(results: Record, truth: Truth) -> None
 MAKER = Maker("0.1.0", "betz-test", "", datetime(2026, 3, 11, 12, 30, tzinfo=UTC))
 
 
+PHANTOM = Identity("test", 7)
+SEQUENCE = Sequence(201, Kind.MPRAGE, "T1", 8.0, 3.5, 8.0, "101600", 300.0, "ROW", ti_ms=900.0, cycle_ms=2300.0)
+
+
 @pytest.fixture(scope="module")
-def source(noisy: Truth, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A few objects of the phantom, as the source that a report is written about."""
-    (series,) = [s for s in noisy.series if s.role == "T1"]
-    return sorted((noisy.dicom / series.folder).iterdir())[:3]
+def source(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A small series of the phantom, as the source that a report is written about."""
+    series = Acquired(
+        SEQUENCE, Slab.around((0.0, 0.0, 0.0), (8, 8, 3), (4.0, 4.0, 4.0)), np.ones((8, 8, 3, 1), np.uint16)
+    )
+    return sorted(philips.write(tmp_path_factory.mktemp("source"), series, PHANTOM))
 
 
 def report(
@@ -234,8 +246,8 @@ def report(
 
 
 @pytest.fixture
-def of_source(truth: Truth, noisy: Truth) -> Truth:
-    truth = replace(truth, study_uid=noisy.study_uid)
+def of_source(truth: Truth) -> Truth:
+    truth = replace(truth, study_uid=PHANTOM.study_uid)
     truth.folder.mkdir()
     true.write(truth)
     return truth
