@@ -95,41 +95,40 @@ def truth_folder(preset: str, dialect: str, seed: int) -> Path:
 
 def make_room(folder: Path) -> None:
     """Make the folder; only what an earlier phantom left there is replaced. Raises `CannotMake`."""
-    earlier = [one.parent for one in (*folder.glob(TRUTH_FILE), *folder.glob(f"[1-9]/{TRUTH_FILE}"))]
-    if folder.exists() and not folder.is_dir():
-        raise CannotMake(f"{folder} is a file: choose another folder")
-    if folder.exists() and any(folder.iterdir()) and not earlier:
-        raise CannotMake(f"{folder} holds other things than a phantom: choose another folder")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise CannotMake(f"{folder} is a file: choose another folder")
+        earlier = [one.parent for one in (*folder.glob(TRUTH_FILE), *folder.glob(f"[1-9]/{TRUTH_FILE}"))]
+        if folder.exists() and any(folder.iterdir()) and not earlier:
+            raise CannotMake(f"{folder} holds other things than a phantom: choose another folder")
         for one in earlier:
-            shutil.rmtree(one / "dicom", ignore_errors=True)
-            shutil.rmtree(one / "truth", ignore_errors=True)
-            (one / TRUTH_FILE).unlink()
+            _clear(one)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotMake(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def make(visit: Visit, progress: Progress) -> Truth:
-    """Scan the phantom at a visit and write it. Raises `CannotMake`."""
+    """Scan the phantom at a visit and write it, whole or not at all. Raises `CannotMake`."""
+    truth = None
     try:
         visit.folder.mkdir(exist_ok=True)
-        return _make(visit.folder, visit.examination, progress)
+        truth = patient.make(visit.folder, visit.examination, progress)
     except CannotSpoil as reason:
         raise CannotMake(str(reason)) from None
     except OSError as error:
         raise CannotMake(f"{visit.folder} cannot be written: {error.strerror}") from None
+    finally:
+        if truth is None:
+            _clear(visit.folder)
+    return truth
 
 
-def _make(folder: Path, examination: Examination, progress: Progress) -> Truth:
-    return patient.make(
-        folder,
-        seed=examination.seed,
-        resolution_mm=examination.resolution_mm,
-        snr=examination.snr,
-        disease=examination.disease,
-        progress=progress,
-    )
+def _clear(folder: Path) -> None:
+    """Take away what a phantom put into its folder."""
+    for name in ("dicom", "truth"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / TRUTH_FILE).unlink(missing_ok=True)
 
 
 def send(truth: Truth, there: Destination, interleave: bool, progress: Progress) -> Sent:
