@@ -103,10 +103,10 @@ BREAKAGES: dict[str, Breakage] = {
         Breakage(
             "missing-volume",
             "files: one volume of the DWI is missing (:volume, from 1)",
-            "incomplete: DTI is refused. Siemens classic with more than one b = 0 does not say how many volumes there "
-            "should be: DTI runs on the rest",
+            "incomplete: DTI is refused where headers say how many volumes there should be (Siemens classic with a free "
+            "table and Philips classic with two shells do not: it runs on the rest)",
             refuses="dti",
-            where=(*_APART, Dialect.SIEMENS_XA),
+            where=(*_APART, Dialect.SIEMENS, Dialect.SIEMENS_XA),
             number=0,
         ),
         Breakage("duplicates", "files: objects sent twice (:per cent of each series)", "the same results", number=3),
@@ -143,10 +143,20 @@ def parsed(names: Iterable[str]) -> tuple[tuple[Breakage, int | None], ...]:
     return tuple(found)
 
 
-def refused(names: Iterable[str], dialect: Dialect) -> tuple[str, ...]:
+def refused(names: Iterable[str], dialect: Dialect, played: dwi.Protocol) -> tuple[str, ...]:
     """Analyses that must not run on a study that is spoilt so, `EVERY` for all of them."""
-    refusals = (one.refuses for one, _ in parsed(names) if dialect in one.where)
-    return tuple(dict.fromkeys(name for name in refusals if name))
+    found = [one for one, _ in parsed(names) if one.refuses and dialect in one.where]
+    if not _says_how_many(dialect, played):
+        found = [one for one in found if one.name != "missing-volume"]
+    return tuple(dict.fromkeys(one.refuses for one in found))
+
+
+def _says_how_many(dialect: Dialect, played: dwi.Protocol) -> bool:
+    """Whether headers of this protocol tell the number of volumes."""
+    one_shell = len(played.b_values) == 2
+    if dialect is Dialect.SIEMENS:  # else it is a free table: see dialects.siemens
+        return one_shell and played.unweighted == 1
+    return one_shell or dialect is not Dialect.PHILIPS
 
 
 # --- the protocol

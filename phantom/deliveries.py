@@ -139,7 +139,17 @@ def shuffle(dicom: Path, random: np.random.Generator) -> None:
 
 def strip_private(dicom: Path) -> None:
     """Every element of a private (odd) group is gone, in sequences too, as many a de-identification does it."""
-    _edit(_every_object(dicom), Dataset.remove_private_tags)
+    _edit(_every_object(dicom), _strip)
+
+
+def _strip(dataset: Dataset) -> None:
+    # pydicom's own remove_private_tags() decodes every element on its way: four times slower
+    for tag in [tag for tag in dataset.keys() if tag.is_private]:  # noqa: SIM118  iterating a dataset decodes it
+        del dataset[tag]
+    for tag in list(dataset.keys()):
+        if dataset.get_item(tag).VR == "SQ":
+            for item in dataset[tag].value:
+                _strip(item)
 
 
 def blank_names(dicom: Path) -> None:

@@ -188,7 +188,7 @@ def test_the_location_of_a_slice_is_that_of_its_middle(tmp_path: Path, data: Cal
         np.stack([row, column, np.cross(row, column)], axis=1),
         np.array(real.ImagePositionPatient, float),
     )
-    acquired = Acquired(markers.T1_SEQUENCE, where, np.ones((*where.shape, 1), np.uint16))
+    acquired = Acquired(roundtrip.t1(markers.slab()).sequence, where, np.ones((*where.shape, 1), np.uint16))
     ours = pydicom.dcmread(written(tmp_path, acquired)[0])
     assert ours.SliceLocation == pytest.approx(float(real.SliceLocation), abs=1e-3)
     assert ours[0x0027, 0x1040].value == real[0x0027, 0x1040].value
