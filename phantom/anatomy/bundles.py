@@ -259,10 +259,20 @@ MIDLINE: tuple[Tube, ...] = (
     _arch("callosum, genu", ((28, 54, 10), (21, 46, 8), (10, 35, 6), (0, 30.5, 5)), 7, 3.5, UP_DOWN),
     _arch("callosum, prefrontal", ((32, 36, 34), (24, 31, 28), (12, 23, 21), (0, 19.5, 19)), 6.5, 3),
     _arch("callosum, premotor", ((30, 12, 56), (22, 9, 45), (12, 5, 31), (0, 4, 25.5)), 9, 3),
-    # Its fan: to the leg beside the corticospinal tract, to the hand across it, to the face at a right angle to it.
-    _arch(CALLOSUM_MOTOR, ((11, -24, 60), (13, -21, 49), (11, -17, 37), (6, -14, 29), (0, -13, 26.5)), 5, 2.2),
-    _arch(CALLOSUM_MOTOR, ((42, -18, 48), (32, -17, 42), (22, -16, 36.5), (12, -14, 30.5), (0, -13, 26.5)), 6, 2.5),
-    _arch(CALLOSUM_MOTOR, ((50, -9, 36), (40, -12, 34), (26, -14, 32.5), (13, -14, 30), (0, -13, 26.5)), 6, 2.5),
+    # Its fan: to the leg in front of the corticospinal tract, to hand and face across it.
+    _arch(CALLOSUM_MOTOR, ((9, -15, 60), (10, -15, 49), (9, -14.5, 38), (5, -13.5, 30), (0, -13, 26.5)), 5, 2.2),
+    _arch(
+        CALLOSUM_MOTOR,
+        ((46, -18, 44), (39, -17.5, 38), (31, -17, 35.5), (22, -16, 34), (12, -14.5, 31), (0, -13, 26.5)),
+        6.5,
+        3.5,
+    ),
+    _arch(
+        CALLOSUM_MOTOR,
+        ((47, -8, 46), (40, -10, 40), (32, -12, 37), (22, -13, 35), (12, -13.5, 31), (0, -13, 26.5)),
+        6.5,
+        3.5,
+    ),
     _arch("callosum, parietal", ((32, -44, 50), (24, -39, 41), (13, -31, 29), (0, -27.5, 23.5)), 7, 3),
     _arch("callosum, splenium", ((20, -84, 12), (24, -66, 16), (16, -48, 17), (0, -38.5, 13)), 5.5, 3.5, UP_DOWN),
     _arch("callosum, tapetum", ((42, -38, -8), (36, -44, 6), (26, -42, 18), (12, -38, 19), (0, -36, 15)), 4, 2),

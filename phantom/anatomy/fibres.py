@@ -63,7 +63,7 @@ Numbers = npt.NDArray[np.uint8]
 
 SAMPLE_MM = 0.5  # of the centre curve between rows of its table
 SUBSAMPLE_MM = 0.7  # a voxel is looked at on a lattice of about this step
-SUBSAMPLES = (2, 8)  # least and most of them along an edge
+SUBSAMPLES = (3, 8)  # least and most of them along an edge
 
 # Columns of a tube's table: curve, half-axes, and the derivatives of all three by the row.
 CURVE, FIRST, SECOND, TANGENT, FIRST_SLOPE, SECOND_SLOPE = (slice(k, k + 3) for k in range(0, 18, 3))
