@@ -103,8 +103,8 @@ BREAKAGES: dict[str, Breakage] = {
         Breakage(
             "missing-volume",
             "files: one volume of the DWI is missing (:volume, from 1)",
-            "incomplete: DTI is refused where headers say how many volumes there should be (Siemens classic with a free "
-            "table and Philips classic with two shells do not: it runs on the rest)",
+            "incomplete: DTI is refused where headers say how many volumes there should be. Siemens classic with a "
+            "free table and Philips classic with two shells do not: it runs on the rest",
             refuses="dti",
             where=(*_APART, Dialect.SIEMENS, Dialect.SIEMENS_XA),
             number=0,
