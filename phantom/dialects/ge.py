@@ -1,7 +1,8 @@
 """GE classic: one object a slice, volume after volume, b-value and direction in private elements in GE's own frame.
 
 Element by element after a SIGNA Pioneer, release MR29.1 (axial DWI with phase encoding along columns). Other planes are
-as dcm2niix reads them (nii_dicom, geCorrectBvecs); whether a scanner writes them so is not proved.
+as dcm2niix reads them (nii_dicom, geCorrectBvecs); whether a scanner writes them so is not proved. Of BRAVO, GE's
+prepared 3D gradient echo, no header was at hand: its names are those that public sorting rules look for.
 """
 
 from __future__ import annotations

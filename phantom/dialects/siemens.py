@@ -1,6 +1,6 @@
 """Siemens classic, release E11: EPI as mosaics with a CSA header, one object a volume; 3D one object a slice.
 
-Element by element after a Prisma, syngo MR E11 (ep2d_diff and a 3D gradient echo).
+Element by element after a Prisma, syngo MR E11 (ep2d_diff and a gradient echo; of an MPRAGE only the names differ).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Plane = npt.NDArray[np.uint16]
 
 SCANNER = Scanner("SIEMENS", "Prisma_fit", ("syngo MR E11 SIM",), "123.254929", transmit_coil="Body")
 COIL = "HE1-4;NE1,2"
-DWELL_NS = 3400  # (0019,1018): time of one sample of the readout with twofold oversampling, EPI
+MPRAGE_NAME = "*tfl3d1_16ns"
+DWELL_STEP_NS = 100
 BITS = 12
 
 _EPI = Names(("ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"), ("EP",), ("SK", "SP"), ("PFP", "FS"), "2D")
@@ -89,6 +90,12 @@ def _phase_bandwidth_hz(acquired: Acquired) -> float:
     lines, _ = _phase_and_read(acquired)
     readout_s = acquired.sequence.readout_ms / 1000
     return (lines - 1) / (lines * readout_s) if readout_s > 0 else 0.0
+
+
+def _dwell_ns(acquired: Acquired) -> int:
+    """Time of one sample of the readout, which is oversampled twofold, in the scanner's steps."""
+    _, samples = _phase_and_read(acquired)
+    return round(1e9 / (acquired.sequence.bandwidth_hz * samples * 2) / DWELL_STEP_NS) * DWELL_STEP_NS
 
 
 def _acceleration(acquired: Acquired) -> int:
@@ -242,6 +249,16 @@ def _doubles(values: Floats) -> bytes:
 # --- mosaics
 
 
+def _mosaic_names(acquired: Acquired) -> Names:
+    return _NAMES[acquired.sequence.kind] if acquired.diffusion else _EPI
+
+
+def _after_start_s(acquired: Acquired, volume: int) -> float:
+    """From the start of the series to the first tile of a volume."""
+    first_ms = float(acquired.slice_times_ms[0]) if len(acquired.slice_times_ms) else 0.0
+    return (volume * _repetition_ms(acquired.sequence) + first_ms) / 1000
+
+
 def _image_tags(acquired: Acquired, volume: int) -> list[csa.Tag]:
     """CSA image header of a mosaic; of a diffusion volume with its b-value, direction and b-matrix."""
     sequence, slab = acquired.sequence, acquired.slab
@@ -255,7 +272,7 @@ def _image_tags(acquired: Acquired, volume: int) -> list[csa.Tag]:
         csa.text("ICE_Dims", f"X_1_1_1_{volume + 1}_1_1_1_1_1_1_1_1", "LO"),
         csa.whole("B_value", round(b)) if acquired.diffusion else csa.Tag("B_value", 1, "IS"),
         csa.whole("ProtocolSliceNumber", 0),
-        csa.whole("RealDwellTime", DWELL_NS),
+        csa.whole("RealDwellTime", _dwell_ns(acquired)),
         csa.real("SliceMeasurementDuration", [slice_us], vr="DS"),
         csa.text("AcquisitionMatrixText", f"{lines}p*{base}", "SH"),
         csa.whole("PhaseEncodingDirectionPositive", int(sequence.phase_positive)),
@@ -265,13 +282,13 @@ def _image_tags(acquired: Acquired, volume: int) -> list[csa.Tag]:
         csa.text("DiffusionDirectionality", "DIRECTIONAL" if weighted else "NONE", "CS")
         if acquired.diffusion
         else csa.Tag("DiffusionDirectionality", 1, "CS"),
-        csa.real("TimeAfterStart", [volume * _repetition_ms(sequence) / 1000], vr="DS"),
+        csa.real("TimeAfterStart", [_after_start_s(acquired, volume)], vr="DS"),
         csa.text("ImaCoilString", COIL, "LO"),
         csa.text("ImaPATModeText", f"p{pat}", "LO") if pat > 1 else csa.Tag("ImaPATModeText", 1, "LO"),
         csa.real("B_matrix", _b_matrix(b, direction) if weighted else (), 6),
         csa.real("BandwidthPerPixelPhaseEncode", [_phase_bandwidth_hz(acquired)]),
         csa.real("MosaicRefAcqTimes", acquired.slice_times_ms, 0),
-        csa.Tag("ImageType4MF", 0, "CS", _NAMES[Kind.DWI].image_type[:4]),
+        csa.Tag("ImageType4MF", 0, "CS", _mosaic_names(acquired).image_type[:4]),
     ]
 
 
@@ -285,7 +302,7 @@ def _mosaic_group(acquired: Acquired, weighted: bool) -> Private:
         (0x100B, "DS", decimal(slice_us)),
         (0x1011, "SH", "No"),
         (0x1016, "DS", classic.WIDEST_DECIMAL),
-        (0x1018, "IS", str(DWELL_NS)),
+        (0x1018, "IS", str(_dwell_ns(acquired))),
         (0x1028, "FD", _phase_bandwidth_hz(acquired)),
     ]
     if acquired.diffusion:
@@ -311,7 +328,7 @@ def _sequence_names(acquired: Acquired) -> list[str]:
 def _write_mosaics(folder: Path, acquired: Acquired, identity: Identity) -> Iterator[Path]:
     sequence, slab = acquired.sequence, acquired.slab
     side = _tiles(slab.shape[2])
-    names = _NAMES[sequence.kind] if acquired.diffusion else _EPI
+    names = _mosaic_names(acquired)
     headers = [csa.encode(_image_tags(acquired, volume)) for volume in range(acquired.data.shape[3])]
     longest = max(map(len, headers))
     series_header, position = _series_header(acquired), mosaic_position(slab)
@@ -331,7 +348,7 @@ def _write_mosaics(folder: Path, acquired: Acquired, identity: Identity) -> Iter
             _CONTENT_TIME: clock(sequence.time, after_s).encode(),
             _SEQUENCE_NAME: sequence_name.encode(),
             _ACQUISITION_NUMBER: str(volume + 1).encode(),
-            _TIME_AFTER_START: decimal(after_s).encode(),
+            _TIME_AFTER_START: decimal(_after_start_s(acquired, volume)).encode(),
             _IMAGE_HEADER: headers[volume].ljust(longest, b"\0"),
             classic.INSTANCE_NUMBER: str(volume + 1).encode(),
             classic.IMAGE_POSITION: classic.position_text(position),
@@ -355,20 +372,21 @@ def _slice_dataset(acquired: Acquired, identity: Identity) -> Dataset:
     slab = acquired.slab
     names = _NAMES[acquired.sequence.kind]
     dataset = _first(acquired, identity, names, (slab.shape[1], slab.shape[0]))
-    dwell_ns = round(1e9 / (acquired.sequence.bandwidth_hz * _phase_and_read(acquired)[1] * 2))
+    dataset.SequenceName = MPRAGE_NAME
+    dataset.AcquisitionNumber = "1"
     values: Private = [
         (0x1008, "CS", "IMAGE NUM 4"),
         (0x1009, "LO", "1.0"),
         (0x100F, "SH", "Normal"),
         (0x1011, "SH", "No"),
         (0x1017, "DS", "1"),
-        (0x1018, "IS", str(dwell_ns)),
+        (0x1018, "IS", str(_dwell_ns(acquired))),
     ]
     classic.private(dataset, 0x0019, {0x10: "SIEMENS MR HEADER"}, values)
     tags = [
         csa.text("ICE_Dims", "X_1_1_1_1_1_1_1_1_1_1_1_1", "LO"),
         csa.whole("ProtocolSliceNumber", 0),
-        csa.whole("RealDwellTime", dwell_ns),
+        csa.whole("RealDwellTime", _dwell_ns(acquired)),
         csa.whole("PhaseEncodingDirectionPositive", int(acquired.sequence.phase_positive)),
         csa.real("SliceNormalVector", slab.axes_lps[:, 2]),
         csa.text("ImaCoilString", COIL, "LO"),
@@ -381,13 +399,10 @@ def _write_slices(folder: Path, acquired: Acquired, identity: Identity) -> Itera
     sequence, slab = acquired.sequence, acquired.slab
     stamp = Stamp(_slice_dataset(acquired, identity))
     upwards = _upwards(slab)
-    # one name for all: a turbo flash with as many echoes a train as there are partitions
-    constant = {_SEQUENCE_NAME: b"*tfl3d1_16ns", _ACQUISITION_NUMBER: b"1"}
     for index in range(slab.shape[2]):
         position = slab.origin_lps + slab.steps_lps[:, 2] * index
         along = float(position @ upwards)
         patch = {
-            **constant,
             _PLACE: _place_text(along, slab).encode(),
             classic.INSTANCE_NUMBER: str(index + 1).encode(),
             classic.IMAGE_POSITION: classic.position_text(position),
