@@ -31,7 +31,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
-from service.peer import send_at_once
+from service.peer import without_waiting
 
 LOOPBACK = "127.0.0.1"
 MAXIMUM_PDU = 131072  # fewer and larger fragments: half the CPU of pynetdicom's 16 382
@@ -125,7 +125,7 @@ class Archive:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_C_GET, self._get),
-            (evt.EVT_CONN_OPEN, send_at_once),
+            (evt.EVT_CONN_OPEN, without_waiting),
         ]
         address = (self.host, self._port)
         self._server = cast(

@@ -157,7 +157,7 @@ class Peer:
 
         def opened(event: Event) -> None:
             connected.set()
-            send_at_once(event)
+            without_waiting(event)
 
         destination = self._destination
         try:
@@ -210,11 +210,25 @@ class Peer:
                 raise NoQuery(f"{self._place} answers queries with {_status_text(status)}")
 
 
-def send_at_once(event: Event) -> None:
-    """Handle a new connection: without TCP_NODELAY small PDUs wait 40 ms for the peer's delayed acknowledgement."""
-    wire = event.assoc.dul.socket
-    if wire is not None and wire.socket is not None:
-        wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def without_waiting(event: Event) -> None:
+    """Handle a new connection: nobody waits 40 ms for an acknowledgement that the other delays.
+
+    TCP_NODELAY sends our small PDUs at once. DCMTK and Orthanc write an answer in two parts and hold the second until
+    the first is acknowledged: TCP_QUICKACK does that at once, and the kernel forgets it after each read.
+    """
+    wire: Any = event.assoc.dul.socket
+    if wire is None or wire.socket is None:
+        return
+    wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    read = wire.recv
+
+    def acknowledging(length: int) -> Any:
+        received = read(length)
+        if wire.socket is not None:
+            wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return received
+
+    wire.recv = acknowledging
 
 
 def keep_answers(association: Association) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,12 @@ from service import modality
 from service.archive import Archive
 from service.config import Destination
 from service.peer import Parcel, Peer, Verdict
+from tests.service.conftest import free_port
+from tests.service.senders import listens
 from tests.service.synthetic import CLASSES, data_set
 
+OBJECTS = 12
+DELAYED_ACKNOWLEDGEMENT_S = 0.04  # Linux, TCP_DELACK_MIN
 ANSWERED_S = 0.2  # longer than the archive takes over an object
 PATIENCE_S = 5.0
 
@@ -80,3 +88,25 @@ def test_nor_one_of_several_associations(parcels: list[Parcel], tmp_path: Path) 
         sent = modality.send([[one.path] for one in parcels], there, lambda *done: counted.append(done), 2)
         assert len(archive.stored()) == sent.taken == 2
         assert counted == [(1, 2), (2, 2)]
+
+
+@pytest.mark.integration
+def test_a_peer_that_answers_in_two_parts_does_not_wait_for_our_acknowledgement(
+    parcels: list[Parcel], program: Callable[[str], str], tmp_path: Path
+) -> None:
+    port = free_port()
+    (tmp_path / "stored").mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}  # as most run it
+    command = [program("storescp"), "-od", str(tmp_path / "stored"), "-aet", "STORE", str(port)]
+    with subprocess.Popen(command, env=environment) as child:
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while not listens(port) and time.monotonic() < end:
+                time.sleep(0.05)
+            there = modality.destination(f"STORE@127.0.0.1:{port}", "SCANNER")
+            answered: list[float] = []
+            share = [parcels[0].path] * OBJECTS
+            assert modality.send([share], there, lambda *_: answered.append(time.monotonic())).taken == OBJECTS
+        finally:
+            child.terminate()
+    assert min(later - one for one, later in itertools.pairwise(answered)) < DELAYED_ACKNOWLEDGEMENT_S
