@@ -160,6 +160,12 @@ def growth(before: Change, after: Change, unchanged: Points) -> Numbers:
     return np.asarray(relative_volume(after, unchanged) / relative_volume(before, unchanged))
 
 
+def growth_seen(before: Change, after: Change, person: Points) -> Numbers:
+    """The same Jacobian (n,) at points of the second time point's image."""
+    now = after.jacobian(person)
+    return np.asarray(1 / (now * relative_volume(before, after.pull(person))))
+
+
 def growth_by_label(before: Change, after: Change, unchanged: Points, labels: Labels) -> dict[int, float]:
     """Volume of each label at the second time point over that at the first, less 1; `unchanged`: an even lattice.
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phantom.anatomy.change import Bump, Bumps, Unchanged, growth, growth_by_label, relative_volume
+from phantom.anatomy.change import Bump, Bumps, Unchanged, growth, growth_by_label, growth_seen, relative_volume
 
 Array = npt.NDArray[np.float64]
 
@@ -105,6 +105,14 @@ def test_time_turned_round_turns_loss_into_gain() -> None:
     points = around(500)
     later = growth(Unchanged(), SEVERAL, points)
     np.testing.assert_allclose(growth(SEVERAL, Unchanged(), points), 1 / later, rtol=1e-12)
+
+
+def test_a_place_has_grown_the_same_wherever_it_is_looked_at() -> None:
+    """At a point of the unchanged person, and where the second image shows that point."""
+    points = around(500)
+    before = Bumps((Bump((5.0, -15.0, 45.0), 12.0, -0.04),))
+    seen = growth_seen(before, SEVERAL, SEVERAL.push(points))
+    np.testing.assert_allclose(seen, growth(before, SEVERAL, points), rtol=1e-9)
 
 
 def test_bumps_follow_one_another() -> None:
