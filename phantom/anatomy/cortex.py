@@ -15,7 +15,7 @@ from numba import njit
 
 from phantom.anatomy import parcellation as place
 from phantom.anatomy.body import Labels, Points, Steps
-from phantom.anatomy.folds import LOWER_MM, Field, fold
+from phantom.anatomy.folds import EXACT_MM, Field, below_pia, fold, read
 from phantom.anatomy.parcels import LABEL, Parcel, Side, Structure
 from phantom.anatomy.template import Template
 
@@ -37,16 +37,12 @@ THICKNESS_MM: dict[Structure, float] = {
 }
 INSULA_MM = 2.9
 
-# Sulci: wide at the mouth, closed below; radius of a gyrus' crown (no more than the thinnest cortex, so that the layer
-# under it stays exact: offsets of a rounded edge at a depth beyond its radius are those of the sharp one).
-FLOOR_GAP_MM, MOUTH_GAP_MM, MOUTH_DEPTH_MM = 0.5, 1.5, 6.0
-CROWN_MM = 1.9
-
 SUB_SAMPLE_MM = 0.45  # at least this fine where a surface is near
 LEAST_SAMPLES = 3
 # A sub-sample is a small cube, not a point: its share on one side of a plane, averaged over directions, is nearly
 # linear over this many of its edges.
 RAMP = 1.15
+MIXED_MM = 1.3  # voxels larger than this may hold the cortex of two gyri
 SLACK_MM = 0.15  # a distance between nodes of the lattice is right to this
 DEEP_MOTOR_MM = 28.0  # white matter of the precentral gyrus reaches this far under the hull
 
@@ -57,54 +53,69 @@ _WHITE, _MOTOR_WHITE = (
 
 
 @njit(cache=True, nogil=True, inline="always", fastmath=True)
-def _fields(fields: Field, x: float, y: float, z: float, out: Values) -> bool:
-    """All fields at a body point by trilinear interpolation; False outside the lattice."""
-    u, v, w = x - LOWER_MM[0], y - LOWER_MM[1], z - LOWER_MM[2]
-    if u < 0 or v < 0 or w < 0 or u >= fields.shape[0] - 1 or v >= fields.shape[1] - 1 or w >= fields.shape[2] - 1:
-        return False
-    i, j, k = int(u), int(v), int(w)
-    a, b, c = np.float32(u - i), np.float32(v - j), np.float32(w - k)
-    for n in range(8):
-        p = fields[i, j, k, n] + c * (fields[i, j, k + 1, n] - fields[i, j, k, n])
-        q = fields[i, j + 1, k, n] + c * (fields[i, j + 1, k + 1, n] - fields[i, j + 1, k, n])
-        r = fields[i + 1, j, k, n] + c * (fields[i + 1, j, k + 1, n] - fields[i + 1, j, k, n])
-        s = fields[i + 1, j + 1, k, n] + c * (fields[i + 1, j + 1, k + 1, n] - fields[i + 1, j + 1, k, n])
-        p += b * (q - p)
-        r += b * (s - r)
-        out[n] = p + a * (r - p)
-    return True
-
-
-@njit(cache=True, nogil=True, inline="always", fastmath=True)
-def _to_sheet(across: float, past: float, gap: float) -> float:
-    """Distance to the bank of a sulcus."""
-    if past <= 0:
-        return abs(across) - gap
-    return math.sqrt(across * across + past * past) - gap
-
-
-@njit(cache=True, nogil=True, inline="always", fastmath=True)
-def _rounded(a: float, b: float) -> float:
-    """The smaller of two distances that grow at a right angle, its edge rounded by `CROWN_MM`: still a distance."""
-    p, q = CROWN_MM - a, CROWN_MM - b
-    if p > 0 and q > 0:
-        return CROWN_MM - math.sqrt(p * p + q * q)
-    return min(a, b)
-
-
-@njit(cache=True, nogil=True, inline="always", fastmath=True)
-def _below_pia(f: Values) -> float:
-    """Distance to the healthy pia from the fields of a point, positive in tissue."""
-    hull = f[0]
-    gap = (FLOOR_GAP_MM + MOUTH_GAP_MM * math.exp(-max(hull, 0.0) / MOUTH_DEPTH_MM)) / 2
-    depth = _rounded(hull, _to_sheet(f[1], f[2], gap))
-    depth = min(depth, _rounded(hull, _to_sheet(f[3], f[4], gap)))
-    return min(depth, _rounded(hull, _to_sheet(f[5], f[6], gap)))
-
-
-@njit(cache=True, nogil=True, inline="always", fastmath=True)
 def _cover(distance: float, edge: float) -> float:
     return min(max(0.5 + distance / edge, 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _crosses_border(kind: int, x: float, y: float, z: float, steps: Steps) -> bool:
+    """Whether a corner of a voxel belongs to other cortex than its centre."""
+    for corner in range(8):
+        p, q, r = (corner & 1) - 0.5, (corner >> 1 & 1) - 0.5, (corner >> 2) - 0.5
+        u = x + p * steps[0, 0] + q * steps[0, 1] + r * steps[0, 2]
+        v = y + p * steps[1, 0] + q * steps[1, 1] + r * steps[1, 2]
+        w = z + p * steps[2, 0] + q * steps[2, 1] + r * steps[2, 2]
+        if place.structure_at(u, v, w) != kind:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _sampled(
+    fields: Field,
+    x: float,
+    y: float,
+    z: float,
+    steps: Steps,
+    count: npt.NDArray[np.int64],
+    core: float,
+    mixed: bool,
+    thick: Values,
+    lost: Values,
+    f: Values,
+) -> tuple[float, float, float]:
+    """Grey, white and fluid in a voxel by sub-samples; `mixed`: each asks which cortex it belongs to."""
+    total = count[0] * count[1] * count[2]
+    ramp = RAMP * (abs(np.linalg.det(steps)) / total) ** (1 / 3)
+    kind, side = place.structure_at(x, y, z), 1 if x > 0 else 0
+    inner, outer = float(thick[kind, side]), float(lost[kind, side])
+    grey, white, fluid = 0.0, 0.0, 0.0
+    for i in range(count[0]):
+        p = (i + 0.5) / count[0] - 0.5
+        for j in range(count[1]):
+            q = (j + 0.5) / count[1] - 0.5
+            for k in range(count[2]):
+                r = (k + 0.5) / count[2] - 0.5
+                u = x + p * steps[0, 0] + q * steps[0, 1] + r * steps[0, 2]
+                v = y + p * steps[1, 0] + q * steps[1, 1] + r * steps[1, 2]
+                w = z + p * steps[2, 0] + q * steps[2, 1] + r * steps[2, 2]
+                if not read(fields, u, v, w, f):
+                    continue
+                hull = _cover(f[0], ramp)
+                if hull <= 0:
+                    continue
+                if mixed:
+                    kind = place.structure_at(u, v, w)
+                    inner, outer = float(thick[kind, side]), float(lost[kind, side])
+                depth = below_pia(f)
+                tissue = min(_cover(depth - outer, ramp), hull)
+                deep = min(_cover(depth - inner, ramp), tissue)
+                deep += core * (hull - deep)
+                tissue += core * (hull - tissue)
+                white += deep
+                grey += tissue - deep
+                fluid += hull - tissue
+    return grey / total, white / total, fluid / total
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -115,54 +126,28 @@ def _shares(fields: Field, at: Points, steps: Steps, thick: Values, lost: Values
     for n in range(3):
         count[n] = max(LEAST_SAMPLES, math.ceil(edges[n] / SUB_SAMPLE_MM))
     half = 0.5 * math.sqrt((edges * edges).sum())
-    ramp = RAMP * (edges[0] / count[0] * edges[1] / count[1] * edges[2] / count[2]) ** (1 / 3)
-    weight = 1.0 / (count[0] * count[1] * count[2])
+    edge = abs(np.linalg.det(steps)) ** (1 / 3)
     f = np.empty(8, np.float32)
     for n in range(at.shape[1]):
         x, y, z = float(at[0, n]), float(at[1, n]), float(at[2, n])
-        if not _fields(fields, x, y, z, f) or f[0] < -half - 1:
+        if not read(fields, x, y, z, f) or f[0] < -half - 1:
             continue
-        depth = _below_pia(f)
-        if depth > half + 4 or f[7] > half + 1:
+        depth = below_pia(f)
+        core = _cover(place.core_mm(x, y, z), edge)
+        if depth > half + EXACT_MM - 0.5 or (core >= 1 and f[0] > half):
             out[1, n] = 1
             continue
-        kind = place.structure_at(x, y, z)
-        side = 1 if x > 0 else 0
-        inner, outer = float(thick[kind, side]), float(lost[kind, side])
-        if depth > inner + half + SLACK_MM:
-            out[1, n] = 1
-            continue
-        if outer + half + SLACK_MM < depth < inner - half - SLACK_MM:
-            out[0, n] = 1
-            continue
-        grey, white, fluid = 0.0, 0.0, 0.0
-        for i in range(count[0]):
-            p = (i + 0.5) / count[0] - 0.5
-            for j in range(count[1]):
-                q = (j + 0.5) / count[1] - 0.5
-                for k in range(count[2]):
-                    r = (k + 0.5) / count[2] - 0.5
-                    if not _fields(
-                        fields,
-                        x + p * steps[0, 0] + q * steps[0, 1] + r * steps[0, 2],
-                        y + p * steps[1, 0] + q * steps[1, 1] + r * steps[1, 2],
-                        z + p * steps[2, 0] + q * steps[2, 1] + r * steps[2, 2],
-                        f,
-                    ):
-                        continue
-                    hull = _cover(f[0], ramp)
-                    if hull <= 0:
-                        continue
-                    depth = _below_pia(f)
-                    tissue = min(_cover(depth - outer, ramp), hull)
-                    deep = min(_cover(depth - inner, ramp), tissue)
-                    core = _cover(f[7], ramp)
-                    deep += core * (hull - deep)
-                    tissue += core * (hull - tissue)
-                    white += deep
-                    grey += tissue - deep
-                    fluid += hull - tissue
-        out[0, n], out[1, n], out[2, n] = grey * weight, white * weight, fluid * weight
+        kind, side = place.structure_at(x, y, z), 1 if x > 0 else 0
+        mixed = edge > MIXED_MM and _crosses_border(kind, x, y, z, steps)
+        if not mixed:
+            inner, outer = float(thick[kind, side]), float(lost[kind, side])
+            if depth > inner + half + SLACK_MM:
+                out[1, n] = 1
+                continue
+            if outer + half + SLACK_MM < depth < inner - half - SLACK_MM and core <= 0:
+                out[0, n] = 1
+                continue
+        out[0, n], out[1, n], out[2, n] = _sampled(fields, x, y, z, steps, count, core, mixed, thick, lost, f)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -171,8 +156,8 @@ def _depths(fields: Field, at: Points, lost: Values, out: Values) -> None:
     for n in range(at.shape[1]):
         x, y, z = float(at[0, n]), float(at[1, n]), float(at[2, n])
         out[n] = -1e3
-        if _fields(fields, x, y, z, f):
-            out[n] = _below_pia(f) - lost[place.structure_at(x, y, z), 1 if x > 0 else 0]
+        if read(fields, x, y, z, f):
+            out[n] = below_pia(f) - lost[place.structure_at(x, y, z), 1 if x > 0 else 0]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -189,13 +174,14 @@ def _parcels(
     f = np.empty(8, np.float32)
     for n in range(at.shape[1]):
         x, y, z = float(at[0, n]), float(at[1, n]), float(at[2, n])
-        if not _fields(fields, x, y, z, f) or f[0] <= 0:
+        if not read(fields, x, y, z, f) or f[0] <= 0:
             continue
         side = 1 if x > 0 else 0
         kind = place.structure_at(x, y, z)
-        if f[7] > 0 or _below_pia(f) > thick[kind, side]:
+        core = place.core_mm(x, y, z) > 0
+        if core or below_pia(f) > thick[kind, side]:
             motor_part = kind == place.LEG or kind == place.HAND or kind == place.BULBAR
-            out[n] = motor[side] if motor_part and f[7] <= 0 and f[0] < DEEP_MOTOR_MM else white[side]
+            out[n] = motor[side] if motor_part and not core and f[0] < DEEP_MOTOR_MM else white[side]
         else:
             out[n] = cortical[kind, side]
 

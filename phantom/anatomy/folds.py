@@ -17,7 +17,7 @@ from numba import njit
 from scipy import ndimage
 
 from phantom.anatomy import parcellation as place
-from phantom.anatomy.levelset import signed_distance
+from phantom.anatomy.levelset import NONE, signed_distance, sweep
 from phantom.anatomy.template import Template
 
 Field = npt.NDArray[np.float32]
@@ -64,6 +64,16 @@ DEPTH_MM, DEPTH_SPREAD_MM, DEPTH_SMOOTH_MM = 16.0, 3.5, 13.0
 LEAST_DEPTH_MM = 4.0
 STRIP_MARGIN_MM = 6.0  # no random sheet this near to the outer sulci of the motor strip
 
+# Sulci: wide at the mouth, closed below; radius of a gyrus' crown (no more than the thinnest cortex, so that the layer
+# under it stays exact: offsets of a rounded edge at a depth beyond its radius are those of the sharp one).
+FLOOR_GAP_MM, MOUTH_GAP_MM, MOUTH_DEPTH_MM = 0.5, 1.5, 6.0
+CROWN_MM = 1.9
+
+FIRST_MM = 1.3  # nodes this near to the pia look for their foot on it themselves
+EXACT_MM = 4.5  # the distance to the pia is exact up to here, more than the thickest cortex and a voxel
+PIAL_STEP_MM = 0.2  # for slopes of the distance to the pia
+LANDED_MM = 0.02
+
 MOTOR_DEPTH_MM = 17.0
 CINGULATE_DEPTH_MM = 11.0
 CINGULATE_BACK_Y_MM, CINGULATE_FLOOR_Z_MM = -30.0, -6.0
@@ -77,8 +87,9 @@ class Folds:
     fields: Field
 
 
-# Distance into the hull; each family of sheets: distance to it with a side, and how far outside its domain; the core.
-FIELDS = ("hull", "random", "random_end", "motor", "motor_end", "cingulate", "cingulate_end", "core")
+# Distance into the hull; each family of sheets: distance to it with a side, and how far outside its domain; what is to
+# be added to the distance to the pia that these give.
+FIELDS = ("hull", "random", "random_end", "motor", "motor_end", "cingulate", "cingulate_end", "more")
 
 
 def _axes() -> tuple[Field, Field, Field]:
@@ -239,7 +250,7 @@ def _outwards(
 def _sheets(
     hull: Field, outer: Field, x: Field, y: Field, z: Field, band: Field, slow: Field, out: Field, active: Mask
 ) -> None:
-    """Level functions of the three families of sheets, their ends and the core to `out`; `active`: where they count."""
+    """Level functions of the three families of sheets and their ends to `out`; `active`: where they count."""
     deepest = max(DEPTH_MM + 3 * DEPTH_SPREAD_MM, MOTOR_DEPTH_MM) + SHEET_REACH_MM
     for i in range(x.size):
         aside = abs(x[i])
@@ -296,7 +307,141 @@ def _sheets(
                     CINGULATE_BACK_Y_MM - y[j],
                     CINGULATE_FLOOR_Z_MM - z[k],
                 )
-                out[i, j, k, 7] = core
+
+
+@njit(cache=True, nogil=True, inline="always", fastmath=True)
+def read(fields: Field, x: float, y: float, z: float, out: Field) -> bool:
+    """All fields at a body point by trilinear interpolation; False outside the lattice."""
+    u, v, w = x - LOWER_MM[0], y - LOWER_MM[1], z - LOWER_MM[2]
+    if u < 0 or v < 0 or w < 0 or u >= fields.shape[0] - 1 or v >= fields.shape[1] - 1 or w >= fields.shape[2] - 1:
+        return False
+    i, j, k = int(u), int(v), int(w)
+    a, b, c = np.float32(u - i), np.float32(v - j), np.float32(w - k)
+    for n in range(8):
+        p = fields[i, j, k, n] + c * (fields[i, j, k + 1, n] - fields[i, j, k, n])
+        q = fields[i, j + 1, k, n] + c * (fields[i, j + 1, k + 1, n] - fields[i, j + 1, k, n])
+        r = fields[i + 1, j, k, n] + c * (fields[i + 1, j, k + 1, n] - fields[i + 1, j, k, n])
+        s = fields[i + 1, j + 1, k, n] + c * (fields[i + 1, j + 1, k + 1, n] - fields[i + 1, j + 1, k, n])
+        p += b * (q - p)
+        r += b * (s - r)
+        out[n] = p + a * (r - p)
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always", fastmath=True)
+def _to_sheet(across: float, past: float, gap: float) -> float:
+    """Distance to the bank of a sulcus."""
+    if past <= 0:
+        return abs(across) - gap
+    return math.sqrt(across * across + past * past) - gap
+
+
+@njit(cache=True, nogil=True, inline="always", fastmath=True)
+def _rounded(a: float, b: float) -> float:
+    """The smaller of two distances that grow at a right angle, its edge rounded by `CROWN_MM`: still a distance."""
+    p, q = CROWN_MM - a, CROWN_MM - b
+    if p > 0 and q > 0:
+        return CROWN_MM - math.sqrt(p * p + q * q)
+    return min(a, b)
+
+
+@njit(cache=True, nogil=True, inline="always", fastmath=True)
+def below_pia(f: Field) -> float:
+    """Distance to the healthy pia from the fields of a point, positive in tissue."""
+    hull, more = float(f[0]), float(f[7])
+    gap = (FLOOR_GAP_MM + MOUTH_GAP_MM * math.exp(-max(hull, 0.0) / MOUTH_DEPTH_MM)) / 2
+    depth = _rounded(hull, _to_sheet(f[1], f[2], gap))
+    depth = min(depth, _rounded(hull, _to_sheet(f[3], f[4], gap)))
+    return min(depth, _rounded(hull, _to_sheet(f[5], f[6], gap))) + more
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _pia(fields: Field, x: float, y: float, z: float, f: Field) -> float:
+    """Distance to the pia at an index."""
+    read(fields, x + LOWER_MM[0], y + LOWER_MM[1], z + LOWER_MM[2], f)
+    return below_pia(f)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _slope(fields: Field, x: float, y: float, z: float, f: Field) -> tuple[float, float, float, float]:
+    h = PIAL_STEP_MM  # less than from the bank to the middle of a closed sulcus
+    gx = (_pia(fields, x + h, y, z, f) - _pia(fields, x - h, y, z, f)) / (2 * h)
+    gy = (_pia(fields, x, y + h, z, f) - _pia(fields, x, y - h, z, f)) / (2 * h)
+    gz = (_pia(fields, x, y, z + h, f) - _pia(fields, x, y, z - h, f)) / (2 * h)
+    return gx, gy, gz, gx * gx + gy * gy + gz * gz
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _land(fields: Field, x: float, y: float, z: float, steps: int, f: Field) -> tuple[float, float, float, bool]:
+    """Newton's way from an index to the pia."""
+    value = _pia(fields, x, y, z, f)
+    for _ in range(steps):
+        gx, gy, gz, g = _slope(fields, x, y, z, f)
+        if g < 0.05:
+            return x, y, z, False
+        part = value / g
+        x -= part * gx
+        y -= part * gy
+        z -= part * gz
+        value = _pia(fields, x, y, z, f)
+        if abs(value) < LANDED_MM:
+            return x, y, z, True
+    return x, y, z, False
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _first_feet(fields: Field, depth: Field, foot: Field, best: Field) -> None:
+    """Distance of nodes to the pia as the fields give it, to `depth`; feet on the pia of the nodes near it."""
+    nx, ny, nz = depth.shape
+    f = np.empty(8, np.float32)
+    for i in range(1, nx - 1):
+        for j in range(1, ny - 1):
+            for k in range(1, nz - 1):
+                depth[i, j, k] = below_pia(fields[i, j, k])
+                if not 0 < depth[i, j, k] < FIRST_MM:
+                    continue
+                x, y, z, good = _land(fields, float(i), float(j), float(k), 5, f)
+                away = (x - i) ** 2 + (y - j) ** 2 + (z - k) ** 2
+                if good and away < 4 * FIRST_MM**2:
+                    foot[i, j, k, 0], foot[i, j, k, 1], foot[i, j, k, 2] = x, y, z
+                    best[i, j, k] = away
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _correct(fields: Field, active: Mask, depth: Field, foot: Field, best: Field) -> None:
+    """What the nodes' distance to the pia lacks of the length to their foot, slid to where it is shortest."""
+    nx, ny, nz = depth.shape
+    f = np.empty(8, np.float32)
+    for i in range(nx):
+        for j in range(ny):
+            for k in range(nz):
+                if not active[i, j, k]:
+                    continue
+                away = float(best[i, j, k])
+                if away < EXACT_MM**2:
+                    x, y, z = float(foot[i, j, k, 0]), float(foot[i, j, k, 1]), float(foot[i, j, k, 2])
+                    gx, gy, gz, g = _slope(fields, x, y, z, f)
+                    if g > 0.05:
+                        rx, ry, rz = i - x, j - y, k - z
+                        along = (rx * gx + ry * gy + rz * gz) / g
+                        x, y, z, good = _land(
+                            fields, x + rx - along * gx, y + ry - along * gy, z + rz - along * gz, 3, f
+                        )
+                        if good:
+                            away = min(away, (x - i) ** 2 + (y - j) ** 2 + (z - k) ** 2)
+                exact = min(math.sqrt(away), EXACT_MM)
+                if exact < EXACT_MM or depth[i, j, k] < EXACT_MM:
+                    fields[i, j, k, 7] = exact - depth[i, j, k]
+
+
+def _make_exact(fields: Field) -> None:
+    """Make the distance to the pia one: where sheets end, cross or lean, that of the fields is only near to it."""
+    foot = np.full((*SHAPE, 3), NONE, np.float32)
+    best, depth = np.full(SHAPE, NONE, np.float32), np.full(SHAPE, -NONE, np.float32)
+    _first_feet(fields, depth, foot, best)
+    active = (depth > 0) & (depth < EXACT_MM + 2)
+    sweep(active, foot, best)
+    _correct(fields, active, depth, foot, best)
 
 
 @lru_cache(maxsize=1)
@@ -309,12 +454,12 @@ def fold(template: Template) -> Folds:
     band, slow = _noise(random, *BAND_MM), _noise(random, DEPTH_SMOOTH_MM)
     fields = np.zeros((*SHAPE, len(FIELDS)), np.float32)
     active = np.zeros(SHAPE, np.bool_)
-    fields[..., 1::2] = SHEET_REACH_MM
+    fields[..., 1:6:2] = SHEET_REACH_MM
     fields[..., 2:7:2] = SHEET_REACH_MM
     _sheets(hull, outer, x, y, z, band, slow, fields, active)
-    fields[..., 7] = _core(x, y, z)
     fields[..., 0] = hull
     for level in (1, 3, 5):
         near = active & (fields[..., level + 1] < SHEET_REACH_MM)
         fields[..., level] = signed_distance(np.ascontiguousarray(fields[..., level]), SHEET_REACH_MM, near)
+    _make_exact(fields)
     return Folds(fields)

@@ -97,7 +97,7 @@ def _take(foot: Field, best: Field, i: int, j: int, k: int, a: int, b: int, c: i
 
 
 @njit(cache=True, nogil=True)
-def _sweep(active: npt.NDArray[np.bool_], foot: Field, best: Field) -> None:
+def sweep(active: npt.NDArray[np.bool_], foot: Field, best: Field) -> None:
     """Two raster passes, forth and back, each with the 13 neighbours already passed, and a run back along the row."""
     nx, ny, nz = best.shape
     for way in range(2):
@@ -163,7 +163,7 @@ def signed_distance(field: Field, reach: float, active: npt.NDArray[np.bool_] | 
     best = np.full(field.shape, NONE, np.float32)
     index = np.argwhere(seeded).astype(np.float32)
     best[seeded] = ((foot[seeded] - index) ** 2).sum(axis=1)
-    _sweep(active, foot, best)
+    sweep(active, foot, best)
     out = np.empty(field.shape, np.float32)
     _settle(field, active, foot, best, float(reach), out)
     return out
