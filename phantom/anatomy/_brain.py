@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from phantom.anatomy._solid import FAR_MM, TISSUE, covered, distance, paint, paint_solids, sample, topmost
+from phantom.anatomy._solid import FAR_MM, ROWS, TISSUE, cell, covered, distance, paint, paint_solids, sample, topmost
 from phantom.anatomy.body import ROW
 from phantom.anatomy.parcellation import callosal_mm, core_mm
 from phantom.tissue import Tissue
@@ -137,7 +137,7 @@ def paint_brain(
     for n in range(at.shape[1]):
         place = at[:, n]
         x, y, z = place[0], place[1], place[2]
-        for tissue in range(fractions.shape[0]):
+        for tissue in range(ROWS):
             mixture[tissue] = fractions[tissue, n]
         cerebrum = cortex[0, n] + cortex[1, n] + cortex[2, n]
         core = min(max(0.5 + core_mm(x, y, z) / CORE_EDGE_MM, 0.0), 1.0)
@@ -169,14 +169,14 @@ def paint_brain(
                 share_fluid += leaf * (r - share_fluid)
             share_grey, share_white, share_fluid = below * share_grey, below * share_white, below * share_fluid
             rest = max(1.0 - share_grey - share_white - share_fluid, 0.0)
-            for tissue in range(mixture.shape[0]):
+            for tissue in range(ROWS):
                 mixture[tissue] *= rest
             mixture[CORTEX] += share_grey
             mixture[WHITE] += share_white
             mixture[CSF] += share_fluid
         if cerebrum > 0.0:
             rest = max(1.0 - cerebrum, 0.0)
-            for tissue in range(mixture.shape[0]):
+            for tissue in range(ROWS):
                 mixture[tissue] *= rest
             mixture[CORTEX] += cortex[0, n]
             mixture[WHITE] += cortex[1, n]
@@ -187,15 +187,21 @@ def paint_brain(
                 max(-callosal_mm(y, z) - edge, 0.0), 1.0
             )
             paint(mixture, DURA, sheet * (1.0 - below) * mixture[CSF])
-        d, gx, gy, gz = distance(regions[VENTRICLES], region_parts, x, y, z)
-        ventricle = covered(d, gx, gy, gz, spread)
-        d, gx, gy, gz = distance(regions[MIDDLE_VENTRICLES], region_parts, x, y, z)
-        ventricle = max(ventricle, covered(d, gx, gy, gz, spread))
+        ventricle = 0.0
+        number = cell(region_table[4], region_table[5], x, y, z)
+        begin, end = 0, 0
+        if number >= 0:
+            begin, end = region_table[2][number], region_table[2][number + 1]
+        for member in range(begin, end):
+            region = region_table[3][member]
+            if region in (VENTRICLES, MIDDLE_VENTRICLES):
+                d, gx, gy, gz = distance(regions[region], region_parts, x, y, z)
+                ventricle = max(ventricle, covered(d, gx, gy, gz, spread))
         if not read and (core > 0.0 or ventricle > 0.0):
             grey, white = _maps(maps, maps_lower, place, steps, counts, pair)
         solid = min(grey + white, 1.0)
         if core > 0.0:
-            for tissue in range(mixture.shape[0]):
+            for tissue in range(ROWS):
                 mixture[tissue] *= 1.0 - core
             mixture[CSF] += core * (1.0 - solid)
             mixture[WHITE] += core * min(white, solid)
@@ -205,11 +211,12 @@ def paint_brain(
         paint_solids(mixture, nuclei, x, y, z, spread, -FAR_MM, 0.0)
         if ventricle > 0.0:
             paint(mixture, CSF, ventricle * (1.0 - solid))
-        d, gx, gy, gz = distance(regions[AQUEDUCT], region_parts, x, y, z)
-        paint(mixture, CSF, covered(d, gx, gy, gz, spread))
-        d, gx, gy, gz = distance(regions[LESION], region_parts, x, y, z)
-        paint(mixture, int(regions[LESION, TISSUE]), covered(d, gx, gy, gz, spread))
-        for tissue in range(mixture.shape[0]):
+        for member in range(begin, end):
+            region = region_table[3][member]
+            if region in (AQUEDUCT, LESION):
+                d, gx, gy, gz = distance(regions[region], region_parts, x, y, z)
+                paint(mixture, int(regions[region, TISSUE]), covered(d, gx, gy, gz, spread))
+        for tissue in range(ROWS):
             fractions[tissue, n] = mixture[tissue]
 
 

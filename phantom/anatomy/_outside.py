@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from phantom.anatomy._solid import covered, paint, paint_solids, sample
+from phantom.anatomy._solid import ROWS, covered, paint, paint_solids, sample
 from phantom.anatomy.body import ROW
 from phantom.tissue import Tissue
 
@@ -26,7 +26,41 @@ DURA_MM = 0.7
 # The plane between base and vault: z - 0.212 y + 34.8 > 0 is vault (brow to the back of the head).
 PLANE_SLOPE, PLANE_MM, PLANE_FADE_MM = 0.212, 30.0, 14.0
 SINUS_DEPTH_MM = 12.0  # deeper there is nothing but brain and fluid, and the straight sinus, which is left to it
-AIR_MARGIN_MM = 4.0  # beyond this from the skin a voxel is air
+MARGIN_MM = 0.5  # beyond half a voxel and this from a surface there is nothing of it in a voxel
+
+
+@numba.njit(nogil=True, cache=True)
+def _soft(
+    mixture: Any,
+    y: float,
+    skin: float,
+    sx: float,
+    sy: float,
+    sz: float,
+    vault: float,
+    spread: Any,
+    reach: float,
+) -> None:
+    """Air, skin, fat under it, and muscle under that where there is no skull."""
+    back = min(max((-y - 30.0) / 30.0, 0.0), 1.0)
+    fat = FACE_FAT_MM + (NECK_FAT_MM - FACE_FAT_MM) * back
+    if skin < -SKIN_MM - fat - reach:
+        mixture[FAT], mixture[MUSCLE] = vault, 1.0 - vault
+        return
+    mixture[AIR] = 1.0
+    paint(mixture, MUSCLE, covered(skin, sx, sy, sz, spread))
+    paint(mixture, FAT, covered(skin + SKIN_MM, sx, sy, sz, spread))
+    paint(mixture, MUSCLE, (1.0 - vault) * covered(skin + SKIN_MM + fat, sx, sy, sz, spread))
+
+
+@numba.njit(nogil=True, cache=True)
+def _skull(mixture: Any, dura: float, dx: float, dy: float, dz: float, vault: float, bone: float, spread: Any) -> None:
+    """Galea, outer table, diploe, inner table; thin bone alone in the base."""
+    paint(mixture, MUSCLE, vault * covered(dura - bone - GALEA_MM, dx, dy, dz, spread))
+    paint(mixture, BONE, covered(dura - bone, dx, dy, dz, spread))
+    diploe = covered(dura - bone + OUTER_TABLE_MM, dx, dy, dz, spread)
+    diploe -= covered(dura - INNER_TABLE_MM, dx, dy, dz, spread)
+    paint(mixture, MARROW, vault * max(diploe, 0.0))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -40,45 +74,44 @@ def paint_outside(
     base: Any,
     veins: Any,
     fractions: Any,
+    to_dura: Any,
 ) -> None:
-    """Paint fractions (tissue, n), zero before, at body points (3, n)."""
+    """Paint fractions (tissue, n), zero before, at body points (3, n); to_dura (n,): distance to the dura, mm."""
     mixture = np.zeros(fractions.shape[0], np.float32)
     near = np.zeros((4, 2), np.float32)
-    reach = AIR_MARGIN_MM + np.sqrt(spread[0] + spread[1] + spread[2])
+    reach = MARGIN_MM + 0.5 * np.sqrt(spread[0] + spread[1] + spread[2])
     for n in range(at.shape[1]):
         x, y, z = at[0, n], at[1, n], at[2, n]
+        i = min(max(int((x - grid_lower[0]) / grid_step + 0.5), 0), grid.shape[0] - 1)
+        j = min(max(int((y - grid_lower[1]) / grid_step + 0.5), 0), grid.shape[1] - 1)
+        k = min(max(int((z - grid_lower[2]) / grid_step + 0.5), 0), grid.shape[2] - 1)
+        if grid[i, j, k, 0] > reach + grid_step:  # a node is never further than 0.9 steps
+            fractions[AIR, n] = 1.0
+            to_dura[n] = grid[i, j, k, 1]
+            continue
+        if grid[i, j, k, 1] < -reach - SINUS_DEPTH_MM - grid_step:
+            fractions[CSF, n] = 1.0
+            to_dura[n] = grid[i, j, k, 1]
+            continue
         sample(grid, grid_lower, grid_step, x, y, z, near)
         skin, dura = near[0, 0], near[0, 1]
-        if skin > reach:
-            fractions[AIR, n] = 1.0
-            continue
-        if dura < -reach - SINUS_DEPTH_MM:
-            fractions[CSF, n] = 1.0
-            continue
+        to_dura[n] = dura
         mixture[:] = 0.0
-        mixture[AIR] = 1.0
-        sx, sy, sz = near[1, 0], near[2, 0], near[3, 0]
         dx, dy, dz = near[1, 1], near[2, 1], near[3, 1]
-        vault = min(max((z - PLANE_SLOPE * y + PLANE_MM) / PLANE_FADE_MM, 0.0), 1.0)
-        paint(mixture, MUSCLE, covered(skin, sx, sy, sz, spread))
-        paint(mixture, FAT, covered(skin + SKIN_MM, sx, sy, sz, spread))
-        back = min(max((-y - 30.0) / 30.0, 0.0), 1.0)
-        fat = FACE_FAT_MM + (NECK_FAT_MM - FACE_FAT_MM) * back
-        if vault < 1.0:
-            paint(mixture, MUSCLE, (1.0 - vault) * covered(skin + SKIN_MM + fat, sx, sy, sz, spread))
-        paint_solids(mixture, face, x, y, z, spread, skin, 0.0)
-        bone = BASE_BONE_MM + (VAULT_BONE_MM - BASE_BONE_MM) * vault
-        paint(mixture, MUSCLE, vault * covered(dura - bone - GALEA_MM, dx, dy, dz, spread))
-        hard = covered(dura - bone, dx, dy, dz, spread)
-        paint(mixture, BONE, hard)
-        if vault > 0.0:
-            diploe = covered(dura - bone + OUTER_TABLE_MM, dx, dy, dz, spread)
-            diploe -= covered(dura - INNER_TABLE_MM, dx, dy, dz, spread)
-            paint(mixture, MARROW, vault * max(diploe, 0.0))
-        inside = covered(dura, dx, dy, dz, spread)
-        paint_solids(mixture, base, x, y, z, spread, skin, inside)
-        paint(mixture, DURA, inside)
-        paint(mixture, CSF, covered(dura + DURA_MM, dx, dy, dz, spread))
+        if dura < -reach:
+            mixture[CSF] = 1.0
+            paint_solids(mixture, base, x, y, z, spread, skin, 1.0)
+        else:
+            vault = min(max((z - PLANE_SLOPE * y + PLANE_MM) / PLANE_FADE_MM, 0.0), 1.0)
+            bone = BASE_BONE_MM + (VAULT_BONE_MM - BASE_BONE_MM) * vault
+            _soft(mixture, y, skin, near[1, 0], near[2, 0], near[3, 0], vault, spread, reach)
+            paint_solids(mixture, face, x, y, z, spread, skin, 0.0)
+            if dura < bone + GALEA_MM + reach:
+                _skull(mixture, dura, dx, dy, dz, vault, bone, spread)
+            inside = covered(dura, dx, dy, dz, spread)
+            paint_solids(mixture, base, x, y, z, spread, skin, inside)
+            paint(mixture, DURA, inside)
+            paint(mixture, CSF, covered(dura + DURA_MM, dx, dy, dz, spread))
         paint_solids(mixture, veins, x, y, z, spread, skin, 0.0)
-        for tissue in range(mixture.shape[0]):
+        for tissue in range(ROWS):
             fractions[tissue, n] = mixture[tissue]

@@ -12,6 +12,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from phantom.anatomy.body import TISSUES
+
 ELLIPSOID, CONE = 0, 1
 PART_NUMBERS = 16
 
@@ -20,6 +22,7 @@ START, STOP, CUT_STOP, TISSUE, BLEND, MIRRORED, LOW, HIGH, BELOW_SKIN, BARRED = 
 SOLID_NUMBERS = 10
 
 FAR_MM = 1e3
+ROWS = len(TISSUES)
 CELL_MM = 8.0  # of the lattice that says which solids may touch a place
 
 
@@ -101,9 +104,10 @@ def paint(mixture: Any, tissue: int, share: float) -> None:
     """Cover `share` of the voxel with a tissue."""
     if share <= 0:
         return
-    for row in range(mixture.shape[0]):
-        mixture[row] *= 1.0 - share
-    mixture[tissue] += share
+    rest = np.float32(1.0 - share)
+    for row in range(ROWS):
+        mixture[row] *= rest
+    mixture[tissue] += np.float32(share)
 
 
 @numba.njit(nogil=True, cache=True)

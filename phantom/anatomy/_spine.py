@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from phantom.anatomy._solid import covered, paint
+from phantom.anatomy._solid import ROWS, covered, paint
 from phantom.anatomy.body import ROW
 from phantom.tissue import Tissue
 
@@ -32,7 +32,7 @@ FRONT_HORN = (0.33, 0.20, 0.17, 0.26)
 BACK_HORN = (0.27, -0.04, 0.46, -0.60, 0.11, 0.055)
 BRIDGE = 0.075
 
-REACH_MM = 75.0  # what is painted lies within this of the line
+REACH_MM = 50.0  # what is painted lies within this of the line
 
 # Vertebrae, mm (estimates of adult size).
 BODY_WIDTH, BODY_DEPTH, DISC_HALF, SHELL = 13.0, 8.0, 2.4, 0.7
@@ -268,6 +268,9 @@ def paint_spine(table: Any, at: Any, spread: Any, fractions: Any) -> None:
     for n in range(at.shape[1]):
         if at[2, n] > table[0, 2] + 8.0 or abs(at[0, n] - table[0, 0]) > REACH_MM:
             continue
+        level = int(min(max((table[0, 2] - at[2, n]) / SAMPLE_MM, 0.0), table.shape[0] - 1))
+        if abs(at[1, n] - table[level, 1]) > 1.6 * REACH_MM:  # the line leans less than this corrects
+            continue
         u, v, s, place = _place(table, at[0, n], at[1, n], at[2, n])
         if s < -4.0 or u * u + v * v > REACH_MM * REACH_MM or s > (table.shape[0] - 1) * SAMPLE_MM:
             continue
@@ -278,11 +281,11 @@ def paint_spine(table: Any, at: Any, spread: Any, fractions: Any) -> None:
         if abs(table[index, TO_ARCH] - table[index + 1, TO_ARCH]) > 1.0:  # halfway between two arches
             row[TO_ARCH], row[PROCESS] = table[index, TO_ARCH], table[index, PROCESS]
         frame = row[3:12]
-        for tissue in range(fractions.shape[0]):
+        for tissue in range(ROWS):
             mixture[tissue] = fractions[tissue, n]
         if s > 6.0:
             _bones(mixture, u, v, row, frame, spread)
         if u * u + v * v < 900.0:
             _canal(mixture, u, v, row, frame, spread, min(max((s + 4.0) / 4.0, 0.0), 1.0))
-        for tissue in range(fractions.shape[0]):
+        for tissue in range(ROWS):
             fractions[tissue, n] = mixture[tissue]

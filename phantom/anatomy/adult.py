@@ -58,12 +58,13 @@ class Adult:
 
     def _block(self, at: Points, steps: Steps) -> Fractions:
         mixed = np.zeros((len(TISSUES), at.shape[1]), np.float32)
+        to_dura = np.empty(at.shape[1], np.float32)
         reach = spread(steps)
         shells = self._shells.grid, outside.LOWER_MM, outside.GRID_MM
         tables = outside.FACE_SHAPES.packed, outside.BASE_SHAPES.packed, self._sinuses.packed
-        _outside.paint_outside(at, reach, *shells, *tables, mixed)
+        _outside.paint_outside(at, reach, *shells, *tables, mixed, to_dura)
         self.cord.paint(mixed, at, steps)
-        brain = np.flatnonzero(self._shells.distance(at, 1) < BRAIN_REACH_MM + np.sqrt(reach[:3].sum()) / 2)
+        brain = np.flatnonzero(to_dura < BRAIN_REACH_MM + np.sqrt(reach[:3].sum()) / 2)
         if brain.size == 0:
             return mixed
         inside = np.ascontiguousarray(at[:, brain])

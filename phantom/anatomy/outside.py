@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from phantom.anatomy._solid import FAR_MM
 from phantom.anatomy.body import Distance, Points
 from phantom.anatomy.shapes import Cone, Ellipsoid, Shapes, Solid, tube
 from phantom.anatomy.template import Template
@@ -22,6 +23,7 @@ GRID_MM = 2.5
 LOWER_MM = np.array([-125.0, -150.0, -260.0])
 UPPER_MM = np.array([125.0, 140.0, 120.0])
 
+SKULL_BOX_MM = ((-98.0, 98.0), (-133.0, 100.0), (-100.0, 108.0))  # holds brain, skull and scalp
 BRAIN_SHARE = 0.5  # grey + white above it is brain
 CLOSING_MM = 10.0  # sulci and cisterns narrower than twice this lie inside the skull
 FLUID_MM = 1.5  # from the closed brain to the dura
@@ -361,15 +363,22 @@ def shells(template: Template) -> Shells:
 
 def _dura(template: Template, lattice: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Distance to the inside of the skull: the template's brain, closed and smoothed, and a little fluid."""
-    share = ndimage.gaussian_filter(template.grey + template.white, 1.0)
-    index = lattice.reshape(3, -1) - template.origin_mm[:, None].astype(np.float32)
-    solid = ndimage.map_coordinates(share, index, order=1, prefilter=False).reshape(lattice.shape[1:]) > BRAIN_SHARE
+    box = tuple(
+        slice(*np.searchsorted(axis, limits))
+        for axis, limits in zip((lattice[0, :, 0, 0], lattice[1, 0, :, 0], lattice[2, 0, 0]), SKULL_BOX_MM, strict=True)
+    )
+    near = lattice[(slice(None), *box)]
+    share = ndimage.gaussian_filter(template.grey + template.white, 1.0, truncate=3)
+    index = near.reshape(3, -1) - template.origin_mm[:, None].astype(np.float32)
+    solid = ndimage.map_coordinates(share, index, order=1, prefilter=False).reshape(near.shape[1:]) > BRAIN_SHARE
     grown = ndimage.distance_transform_edt(~solid) * GRID_MM < CLOSING_MM
     closed = ndimage.distance_transform_edt(grown) * GRID_MM > CLOSING_MM
     closed = ndimage.binary_fill_holes(closed | solid)
     outside = ndimage.distance_transform_edt(~closed) - ndimage.distance_transform_edt(closed)
     distance = (outside - 0.5 * np.sign(outside)) * GRID_MM
-    return np.asarray(ndimage.gaussian_filter(distance, 1.0) - FLUID_MM, np.float32)
+    whole = np.full(lattice.shape[1:], FAR_MM, np.float32)
+    whole[box] = ndimage.gaussian_filter(distance, 1.0, truncate=3) - FLUID_MM
+    return whole
 
 
 FACE_SHAPES = Shapes(FACE)
