@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import special
+from scipy import integrate, special
 
 from phantom import diffusion
 from phantom.anatomy.body import ROW, TISSUES, Distance, Fractions, Labels, Points, Steps
@@ -12,6 +12,7 @@ from phantom.anatomy.warp import random_warp
 from phantom.disease import HEALTHY
 from phantom.sequences import artefacts, dwi, field
 from phantom.sequences.artefacts import LEFT_BY_DROPOUT, NONE, Artefacts, Eddy, Motion
+from phantom.sequences.noise import rician
 from phantom.slab import LPS_TO_RAS, Slab, rotation
 from phantom.tissue import Tissue
 
@@ -349,3 +350,16 @@ def test_dropped_slices_are_those_of_the_record(body: diffusion.DiffusionBody, p
     volume, place = next((v, s) for v, s in history.dropped if s == slices // 2 or plain[:, :, s, v].max() > 0.05)
     ratio = spoilt[:, :, place, volume].sum() / plain[:, :, place, volume].sum()
     assert ratio == pytest.approx(LEFT_BY_DROPOUT, abs=0.01)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 3.0, 30.0])
+def test_noise_is_rician(ratio: float) -> None:
+    """Mean of a Rice distribution by quadrature of its density."""
+    sigma = 2.0
+    drawn = rician(np.full(400_000, ratio * sigma, np.float32), sigma, np.random.default_rng(3))
+
+    def weighted_density(x: float) -> float:
+        return float(x * x * np.exp(-((x - ratio) ** 2) / 2) * special.ive(0, x * ratio))
+
+    mean, _ = integrate.quad(weighted_density, max(0, ratio - 9), ratio + 9)
+    assert drawn.mean() / sigma == pytest.approx(mean, abs=0.006)

@@ -285,3 +285,37 @@ def test_the_slab_that_is_painted_for_ringing_covers_the_same_field() -> None:
     centres = slab.points_ras().reshape(3, 6, 8, 4)
     quarters = fine.points_ras().reshape(3, 6, 2, 8, 2, 4).mean(axis=(2, 4))
     np.testing.assert_allclose(quarters, centres, atol=1e-4)
+
+
+def test_diffusion_signal_is_a_spin_echo_times_a_gaussian() -> None:
+    p = PROPERTIES[Tissue.CORTEX]
+    expected = p.pd * (1 - np.exp(-5000 / p.t1_ms)) * np.exp(-72 / p.t2_ms)
+    assert dwi.unweighted_signal(Tissue.CORTEX, dwi.Protocol(tr_ms=5000, te_ms=72)) == pytest.approx(expected)
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(3, 3))
+    full = root @ root.T
+    g = np.array([0.48, -0.6, 0.64])
+    six = np.array([full[0, 0], full[0, 1], full[0, 2], full[1, 1], full[1, 2], full[2, 2]], np.float32)[:, None]
+    assert dwi.attenuation(six, 700, g)[0] == pytest.approx(np.exp(-0.7 * g @ full @ g), rel=1e-5)
+
+
+def test_fat_is_suppressed_in_diffusion_only() -> None:
+    with_fat = dwi.unweighted_signal(Tissue.FAT, dwi.Protocol(fat_left=1))
+    assert dwi.unweighted_signal(Tissue.FAT, dwi.Protocol()) == pytest.approx(0.03 * with_fat)
+
+
+def test_scalars_of_a_prolate_tensor_follow_the_textbook() -> None:
+    axial, radial = 1.6, 0.4
+    n = np.array([2.0, -1.0, 2.0]) / 3
+    full = radial * np.eye(3) + (axial - radial) * np.outer(n, n)
+    six = full[np.triu_indices(3)].astype(np.float32)[:, None]
+    found = {name: float(values[0]) for name, values in dwi.scalars(six).items()}
+    assert found["AD"] == pytest.approx(axial, rel=1e-5)
+    assert found["RD"] == pytest.approx(radial, rel=1e-5)
+    assert found["MD"] == pytest.approx((axial + 2 * radial) / 3, rel=1e-5)
+    assert found["FA"] == pytest.approx((axial - radial) / np.sqrt(axial**2 + 2 * radial**2), rel=1e-5)
+
+
+def test_a_voxel_full_of_one_bundle_is_like_the_internal_capsule() -> None:
+    axial, radial = (BUNDLE_SHARE * value + (1 - BUNDLE_SHARE) * HINDERED_MD for value in BUNDLE)
+    assert (axial - radial) / np.sqrt(axial**2 + 2 * radial**2) == pytest.approx(0.71, abs=0.03)
