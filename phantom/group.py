@@ -15,7 +15,7 @@ import numpy as np
 from phantom.anatomy.bundles import tubes
 from phantom.anatomy.change import Bump
 from phantom.anatomy.parcels import PARCELS, Parcel, Side, Structure
-from phantom.disease import BundleChange, Part, bump_amount, radial_factor, tract_fa
+from phantom.disease import BundleChange, Part, radial_factor, tract_fa
 from phantom.examination import Examination
 
 REFERENCE_YEARS = 50.0  # the body as it is shipped
@@ -95,7 +95,15 @@ class Control:
         """The ventricles as they are `years` after (before, when negative) the person's age."""
         centre, sigma = VENTRICLES
         growth = (1 + self.ventricles_year) ** (self.age_years + years - REFERENCE_YEARS) - 1
-        return (Bump(centre, sigma, bump_amount(growth)),)
+        return (Bump(centre, sigma, _amount(growth)),)
+
+
+def _amount(change: float) -> float:
+    """Amount of a bump that adds a share `change` to the sphere of one sigma about its centre.
+
+    The sphere that now ends at sigma ended at sigma (1 + a e^-1/2) before: its volume changed by that factor to the -3.
+    """
+    return float(((1 + change) ** (-1 / 3) - 1) * np.exp(0.5))
 
 
 def controls(count: int, seed: int, population: Population | None = None) -> tuple[Control, ...]:

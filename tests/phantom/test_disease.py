@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from phantom.anatomy import template
+from phantom.anatomy.adult import Adult
 from phantom.anatomy.bundles import tubes
-from phantom.anatomy.change import Bumps
+from phantom.anatomy.change import Bumps, Unchanged, growth_by_label
 from phantom.anatomy.parcels import LABEL, Parcel, Side, Structure
 from phantom.disease import (
     BULBAR,
@@ -125,19 +127,41 @@ def test_fa_falls_by_what_the_table_says_through_radial_diffusivity_alone() -> N
     assert radial_factor(0.9) == pytest.approx(1.3526, abs=1e-3)
 
 
-@pytest.mark.parametrize("years", [-0.5, 0.25, 1.0])
-def test_atrophy_takes_the_rate_of_the_table_from_the_sphere_of_one_sigma(years: float) -> None:
-    bumps = LATE.atrophy(years)
-    assert len(bumps) == 9
-    for bump in bumps:
-        rate = -0.010 if bump.centre_mm[0] == 0 else -0.015
-        x, y, z = bump.centre_mm
-        rim = np.array([[x + bump.sigma_mm], [y], [z]])
-        before = Bumps((bump,)).pull(rim)[0, 0] - x
-        assert (bump.sigma_mm / before) ** 3 - 1 == pytest.approx(rate * years, abs=1e-9)
-        assert (bump.amount > 0) == (years > 0), "time runs towards loss"
-    mirrored = {(-x, y, z) for x, y, z in (bump.centre_mm for bump in bumps)}
-    assert mirrored == {bump.centre_mm for bump in bumps}
+@pytest.fixture(scope="module")
+def lattice() -> tuple[np.ndarray, np.ndarray]:
+    """Points of the body every 3 mm, and the parcel of each."""
+    axes = np.arange(-78, 79, 3.0), np.arange(-108, 79, 3.0), np.arange(-72, 85, 3.0)
+    points = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1).astype(np.float32)
+    return points, Adult(template.load(), {}).parcels(points)
+
+
+@pytest.mark.parametrize("years", [0.5, 1.0])
+def test_atrophy_takes_the_rate_of_the_table_from_each_region(lattice, years: float) -> None:
+    """0.2 %/a: the bumps are mirrored, the regions follow folds that are not; and the lattice is coarse."""
+    before, after = Bumps(LATE.atrophy(-years / 2)), Bumps(LATE.atrophy(years / 2))
+    found = growth_by_label(before, after, *lattice)
+    for row in (row for row in EFFECTS if row.parameter is Parameter.ATROPHY):
+        for structure in row.sites:
+            sides = (Side.BOTH,) if structure is Structure.BRAINSTEM else HEMISPHERES
+            for side in sides:
+                rate = 100 * found[LABEL[Parcel(Structure(structure), side)]] / years
+                assert rate == pytest.approx(row.course[-1][1], abs=0.2), (structure, side)
+    elsewhere = Structure.OCCIPITAL, Structure.TEMPORAL, Structure.THALAMUS, Structure.CEREBELLUM
+    for structure in elsewhere:
+        assert abs(100 * found[LABEL[Parcel(structure, Side.LEFT)]] / years) < 0.4
+
+
+def test_atrophy_of_one_side_stays_there(lattice) -> None:
+    found = growth_by_label(Unchanged(), Bumps(LIMB_LEFT.atrophy(1.0)), *lattice)
+    assert found[LABEL[Parcel(HAND, Side.RIGHT)]] < -0.012
+    assert abs(found[LABEL[Parcel(HAND, Side.LEFT)]]) < 0.001
+
+
+def test_bumps_are_mirrored_and_time_runs_towards_loss() -> None:
+    bumps = LATE.atrophy(1.0)
+    assert {(-x, y, z) for x, y, z in (bump.centre_mm for bump in bumps)} == {bump.centre_mm for bump in bumps}
+    assert all(bump.amount > 0 for bump in bumps)
+    assert all(bump.amount < 0 for bump in LATE.atrophy(-1.0))
 
 
 def test_no_time_is_no_atrophy() -> None:
