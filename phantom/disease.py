@@ -141,6 +141,7 @@ EFFECTS: tuple[Effect, ...] = (
         "10.1080/17482960802603841 (direction); size: estimate",
     ),
     # The axial diffusivity stays; the radial one that makes this FA follows from the tract's tensor (`radial_factor`).
+    # With the fibres that the next row takes, a voxel full of the tract has lost a fifth of its FA at severity 1.
     Effect(
         Parameter.FA, tuple(Tract), Unit.PERCENT, _to(-10.0), "10.1016/j.acra.2013.03.017, 10.1212/WNL.0b013e3181fb84d1"
     ),

@@ -17,6 +17,7 @@ from phantom.disease import (
     BULBAR,
     EARLY,
     EFFECTS,
+    FREE_WATER_FOR_FIBRES,
     HEALTHY,
     HEMISPHERES,
     LATE,
@@ -32,7 +33,7 @@ from phantom.disease import (
     radial_factor,
     tract_fa,
 )
-from phantom.tissue import BUNDLE, BUNDLE_SHARE, HINDERED_MD
+from phantom.tissue import BUNDLE, BUNDLE_SHARE, HINDERED_MD, PROPERTIES, Tissue
 
 HAND = Structure.PRECENTRAL_HAND
 DOI = re.compile(r"10\.\d{4,5}/[A-Za-z0-9./()_-]*[A-Za-z0-9]")
@@ -125,6 +126,17 @@ def test_fa_falls_by_what_the_table_says_through_radial_diffusivity_alone() -> N
     assert table[1.35] == pytest.approx(0.9, abs=0.002)
     assert table[1.40] < 0.9 - 0.01
     assert radial_factor(0.9) == pytest.approx(1.3526, abs=1e-3)
+
+
+def test_loss_of_fibres_and_radial_diffusivity_together_take_a_fifth_of_fa() -> None:
+    change = LATE.bundles()[Tract.HAND, Side.LEFT]
+    kept = BUNDLE_SHARE * change.share
+    lost = BUNDLE_SHARE - kept
+    water = FREE_WATER_FOR_FIBRES * lost * PROPERTIES[Tissue.CSF].md
+    rest = (1 - BUNDLE_SHARE + (1 - FREE_WATER_FOR_FIBRES) * lost) * HINDERED_MD + water
+    along, across = (kept * d + rest for d in (BUNDLE[0], BUNDLE[1] * change.radial))
+    fa = (along - across) / np.sqrt(along**2 + 2 * across**2)
+    assert fa / tract_fa(1.0) - 1 == pytest.approx(-0.21, abs=0.02)
 
 
 @pytest.fixture(scope="module")
