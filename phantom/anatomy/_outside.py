@@ -18,7 +18,7 @@ DURA, CSF = ROW[Tissue.DURA], ROW[Tissue.CSF]
 
 # Layers below the skin and outside the dura, mm (estimates of adult size).
 SKIN_MM = 1.7
-FACE_FAT_MM, NECK_FAT_MM = 5.0, 9.0
+FACE_FAT_MM, NECK_FAT_MM = 5.0, 7.0
 VAULT_BONE_MM, BASE_BONE_MM = 7.5, 2.5
 INNER_TABLE_MM, OUTER_TABLE_MM = 1.7, 1.6
 GALEA_MM = 0.8

@@ -5,6 +5,7 @@ Body coordinates are MNI mm. Parts are painted over one another: the later cover
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -21,6 +22,7 @@ from phantom.anatomy.template import Template
 
 BLOCK = 65536  # points a thread takes at a time
 THREADS = 2
+THICK_MM = 2.1  # longer voxels are painted in parts: more than one surface of a solid may cross them
 BRAIN_REACH_MM = 0.5  # outside the dura there is no brain
 
 
@@ -28,6 +30,13 @@ BRAIN_REACH_MM = 0.5  # outside the dura there is no brain
 def _interleaved(template: Template) -> npt.NDArray[np.float32]:
     """Grey and white (x, y, z, 2): both of a voxel lie side by side in memory."""
     return np.ascontiguousarray(np.stack([template.grey, template.white], axis=-1))
+
+
+def _split(steps: Steps) -> tuple[Points, Steps]:
+    """Centres (3, n) and steps of the parts of a voxel, none longer than `THICK_MM`."""
+    counts = np.ceil(np.linalg.norm(steps, axis=0) / THICK_MM - 1e-6)
+    parts = np.meshgrid(*[(np.arange(n) + 0.5) / n - 0.5 for n in counts], indexing="ij")
+    return np.asarray(steps @ np.stack(parts).reshape(3, -1), np.float32), steps / counts
 
 
 class Adult:
@@ -41,16 +50,20 @@ class Adult:
         self._sinuses, self._vessels = vessels.sinuses(template), vessels.surface_vessels(template)
         self._shells = outside.shells(template)
         self.cord = Cord()
-        self.name = f"adult {template.digest[:12]}"
+        thinned = sorted((parcel.structure.value, parcel.side.value, mm) for parcel, mm in thinning_mm.items() if mm)
+        self.name = f"adult {hashlib.sha256(repr((template.digest, thinned)).encode()).hexdigest()[:12]}"
 
     def fractions(self, at: Points, steps: Steps) -> Fractions:
         """How much of the voxel of `steps` round each point every tissue fills: (tissue, n), sums to 1."""
         at = np.ascontiguousarray(at, np.float32)
         out = np.zeros((len(TISSUES), at.shape[1]), np.float32)
+        offsets, finer = _split(steps)
 
         def block(start: int) -> None:
             part = slice(start, start + BLOCK)
-            out[:, part] = self._block(np.ascontiguousarray(at[:, part]), steps)
+            for offset in offsets.T:
+                out[:, part] += self._block(at[:, part] + offset[:, None], finer)
+            out[:, part] /= offsets.shape[1]
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(block, range(0, at.shape[1], BLOCK)))

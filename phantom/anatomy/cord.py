@@ -78,10 +78,10 @@ SAC_MM: tuple[Triple, ...] = (
     (155.0, 9.0, 6.8),
 )
 
-# Lateral corticospinal tract: centre and half-axes in units of the cord's half-width and half-depth, 5 mm2 a side
+# Lateral corticospinal tract: centre and half-axes in units of the cord's half-width and half-depth, 4 mm2 a side
 # (10.1016/j.neuroimage.2017.10.041 measured on its template: |u| 0.63...0.67, v -0.28...-0.33).
 TRACT_CENTRE = (0.65, -0.30)
-TRACT_HALF = (0.125, 0.24)
+TRACT_HALF = (0.19, 0.30)
 
 
 class Cord:

@@ -75,7 +75,7 @@ FACE: tuple[Solid, ...] = (
     Solid("buccal fat", Tissue.FAT, (Ellipsoid((44, 44, -78), (9, 14, 17)),), mirrored=True, below_skin_mm=2),
     Solid("parotid", Tissue.FAT, (Ellipsoid((60, -6, -82), (9, 14, 22)),), mirrored=True, below_skin_mm=3),
     Solid("pterygoids", Tissue.MUSCLE, (Ellipsoid((36, 14, -72), (9, 14, 18)),), mirrored=True),
-    Solid("parapharyngeal fat", Tissue.FAT, (Ellipsoid((24, 4, -80), (5, 8, 18)),), mirrored=True),
+    Solid("parapharyngeal fat", Tissue.FAT, (Ellipsoid((24, 4, -78), (3, 6, 14)),), mirrored=True),
     # Bones of the face: shell, then marrow.
     Solid(
         "maxilla",
@@ -183,7 +183,7 @@ FACE: tuple[Solid, ...] = (
     Solid(
         "mouth floor fat",
         Tissue.FAT,
-        (Ellipsoid((0, 52, -108), (10, 22, 3)), Ellipsoid((18, 44, -108), (6, 20, 5))),
+        (Ellipsoid((0, 52, -108), (4, 18, 2.5)), Ellipsoid((17, 40, -110), (2.5, 16, 4))),
         mirrored=True,
         below_skin_mm=4,
     ),
@@ -270,6 +270,9 @@ FACE: tuple[Solid, ...] = (
             Ellipsoid((10, -82, -108), (0.7, 18, 40), (0, 0, -24)),
             Ellipsoid((26, -74, -112), (0.7, 22, 46), (0, 0, -60)),
             Ellipsoid((18, -72, -84), (14, 14, 0.8), (-35, 0, 0)),
+            Ellipsoid((36, -62, -114), (0.7, 22, 46), (0, 0, -38)),
+            Ellipsoid((17, -80, -112), (15, 0.7, 40), (0, 0, -14)),
+            Ellipsoid((42, -38, -118), (9, 0.8, 42), (0, 0, 24)),
         ),
         mirrored=True,
         below_skin_mm=3,
