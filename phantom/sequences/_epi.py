@@ -1,4 +1,4 @@
-"""Kernel of echo-planar distortion: signal pushed along the phase encoding, none lost and none made."""
+"""Kernels of what moves an image: signal pushed along the phase encoding, none lost and none made; a turned head."""
 
 from __future__ import annotations
 
@@ -85,3 +85,45 @@ def _spread(moved: npt.NDArray[np.float64], start: float, stop: float, signal: f
     density = signal / (high - low)
     for n in range(max(int(np.floor(low)), 0), min(int(np.floor(high)) + 1, moved.shape[0])):
         moved[n] += density * max(min(high, n + 1.0) - max(low, float(n)), 0.0)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _taps(at: float, count: int, index: npt.NDArray[np.int64], weight: npt.NDArray[np.float32]) -> None:
+    """The four coefficients that a cubic B-spline needs at a place of a line, mirrored at its ends, and weights."""
+    first = int(np.floor(at)) - 1
+    t = at - first - 1
+    weight[0] = (1 - t) ** 3 / 6
+    weight[1] = (3 * t**3 - 6 * t**2 + 4) / 6
+    weight[2] = (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6
+    weight[3] = t**3 / 6
+    for tap in range(4):
+        n = first + tap
+        n = -n if n < 0 else n
+        index[tap] = 2 * (count - 1) - n if n >= count else n
+
+
+@numba.njit(cache=True, nogil=True)
+def resample(coefficients: Field, matrix: npt.NDArray[np.float64], offset: npt.NDArray[np.float64], out: Field) -> None:
+    """Values at matrix @ index + offset of the cubic B-spline of `coefficients`; beyond the image its rim goes on."""
+    nx, ny, nz = coefficients.shape
+    i, j, k = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
+    u, v, w = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(4, np.float32)
+    for a in range(out.shape[0]):
+        for b in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                x = matrix[0, 0] * a + matrix[0, 1] * b + matrix[0, 2] * c + offset[0]
+                y = matrix[1, 0] * a + matrix[1, 1] * b + matrix[1, 2] * c + offset[1]
+                z = matrix[2, 0] * a + matrix[2, 1] * b + matrix[2, 2] * c + offset[2]
+                _taps(min(max(x, 0.0), nx - 1.0), nx, i, u)
+                _taps(min(max(y, 0.0), ny - 1.0), ny, j, v)
+                _taps(min(max(z, 0.0), nz - 1.0), nz, k, w)
+                value = np.float32(0)
+                for p in range(4):
+                    plane = np.float32(0)
+                    for q in range(4):
+                        line = np.float32(0)
+                        for r in range(4):
+                            line += w[r] * coefficients[i[p], j[q], k[r]]
+                        plane += v[q] * line
+                    value += u[p] * plane
+                out[a, b, c] = value

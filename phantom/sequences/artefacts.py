@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from phantom.sequences._epi import push
+from phantom.sequences._epi import push, resample
 from phantom.slab import Slab, rotation
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def _rms(path: Floats) -> float:
 
 
 def moved(image: Image, affine: Floats, motion: Motion, volume: int) -> Image:
-    """What a scanner sees of a volume (x, y, z) when the head moved; cubic B-spline, air outside."""
+    """What a scanner sees of a volume (x, y, z) when the head moved; cubic B-spline, its rim goes on outside."""
     if motion.still(volume):
         return image
     turn, voxel = motion.turn[volume], affine[:3, :3]
@@ -84,7 +84,9 @@ def moved(image: Image, affine: Floats, motion: Motion, volume: int) -> Image:
     matrix = inverse @ turn.T @ voxel
     away = affine[:3, 3] - motion.shift_mm[volume] - motion.centre_ras
     offset = inverse @ (turn.T @ away + motion.centre_ras - affine[:3, 3])
-    return np.asarray(ndimage.affine_transform(image, matrix, offset, order=3, mode="constant"), np.float32)
+    out = np.empty_like(image)
+    resample(ndimage.spline_filter(image, 3, output=np.float32, mode="mirror"), matrix, offset, out)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

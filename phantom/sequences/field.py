@@ -65,9 +65,14 @@ def off_resonance(person: Person, slab: Slab) -> Field:
     places = np.stack([axis.ravel() for axis in index]) * GRID_MM + lower[:, None]
     at = person.template(places.astype(np.float32))
     chi = np.array([PROPERTIES[tissue].chi_ppm - PROPERTIES[Tissue.AIR].chi_ppm for tissue in TISSUES], np.float32)
+    (solid,) = np.nonzero(person.body.skin(at) < GRID_MM)
+    susceptibility = np.zeros(at.shape[1], np.float32)
     steps = person.placement.T * GRID_MM
-    field = dipole_field((chi @ person.body.fractions(at, steps)).reshape(counts), GRID_MM).ravel()
-    field = _shimmed(field, places - person.centre_ras[:, None], person.body.brain(at) < 0) * np.float32(HZ_PER_PPM)
+    susceptibility[solid] = chi @ person.body.fractions(np.ascontiguousarray(at[:, solid]), steps)
+    field = dipole_field(susceptibility.reshape(counts), GRID_MM).ravel()
+    brain = np.zeros(at.shape[1], bool)
+    brain[solid] = person.body.brain(at[:, solid]) < 0
+    field = _shimmed(field, places - person.centre_ras[:, None], brain) * np.float32(HZ_PER_PPM)
     wanted = (slab.points_ras() - lower[:, None].astype(np.float32)) / np.float32(GRID_MM)
     fine = ndimage.map_coordinates(field.reshape(counts), wanted, order=3, mode="nearest")
     return np.asarray(fine.reshape(slab.shape), np.float32)
