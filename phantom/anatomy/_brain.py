@@ -30,7 +30,8 @@ FALX_HALF_MM, FALX_NEAR_MM, FALX_FAR_MM, FALX_FLOOR_MM = 0.35, 3.0, 16.0, -18.0
 # that look right at 1 mm; the real folia are finer.
 FAN_Y_MM, FAN_Z_MM, FAN_BEND = -47.0, -31.0, 0.0045
 FISSURES = 44
-DEEP_MM, SHALLOW_MM, FAN_CORE_MM = 18.0, 12.0, 9.0
+DEEP_MM, SHALLOW_MM = 16.0, 10.0
+CORE_MM, CORE_END_MM = 12.0, 46.0  # the white core: its radius, and where it ends to the sides
 LEAF_GAP_MM, LEAF_GREY_MM = 0.4, 1.8
 LEAF_SAMPLE_MM = 0.4
 
@@ -40,14 +41,15 @@ def below_pia(depth: float, x: float, y: float, z: float) -> float:
     """Distance under the surface of the folded cerebellum; depth: under its hull."""
     dy, dz = y - FAN_Y_MM + FAN_BEND * x * x, z - FAN_Z_MM
     radius = math.sqrt(dy * dy + dz * dz) + 1e-3
-    turn = (
-        math.atan2(dz, dy) / (2 * math.pi) * FISSURES + 0.25 * math.sin(0.09 * x + 2.1) + 0.15 * math.sin(0.3 * radius)
-    )
+    angle = math.atan2(dz, dy)
+    uneven = 0.10 * math.sin(3 * angle + 1.0) + 0.04 * math.sin(7 * angle + 0.05 * x)
+    turn = (angle + uneven) / (2 * math.pi) * FISSURES + 0.4 * math.sin(0.09 * x + 2.1) + 0.2 * math.sin(0.3 * radius)
     number = math.floor(turn + 0.5)
     away = abs(turn - number) * 2 * math.pi * radius / FISSURES
-    even = int(number) % 2 == 0
-    floor = (DEEP_MM if even else SHALLOW_MM) + 2.5 * math.sin(1.7 * number + 0.05 * x)
-    past = max(depth - floor, FAN_CORE_MM - radius, 0.0)
+    wave = math.sin(1.7 * number + 0.05 * x)
+    floor = (DEEP_MM if int(number) % 2 == 0 else SHALLOW_MM) + 3.0 * wave
+    core = CORE_MM * (1.0 + 0.35 * wave) * max(1.0 - (x / CORE_END_MM) ** 2, 0.0) * min(0.3 + abs(x) / 14.0, 1.0)
+    past = max(depth - floor, core - radius, 0.0)
     return min(depth, math.sqrt(away * away + past * past) - LEAF_GAP_MM / 2)
 
 

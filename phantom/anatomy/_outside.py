@@ -19,6 +19,7 @@ DURA, CSF = ROW[Tissue.DURA], ROW[Tissue.CSF]
 # Layers below the skin and outside the dura, mm (estimates of adult size).
 SKIN_MM = 1.7
 FACE_FAT_MM, NECK_FAT_MM = 5.0, 7.0
+NAPE_MM, NAPE_FAT_MM = (6.0, 15.0), 0.8
 VAULT_BONE_MM, BASE_BONE_MM = 7.5, 2.5
 INNER_TABLE_MM, OUTER_TABLE_MM = 1.7, 1.6
 GALEA_MM = 0.8
@@ -44,13 +45,17 @@ def _soft(
     """Air, skin, fat under it, and muscle under that where there is no skull."""
     back = min(max((-y - 30.0) / 30.0, 0.0), 1.0)
     fat = FACE_FAT_MM + (NECK_FAT_MM - FACE_FAT_MM) * back
-    if skin < -SKIN_MM - fat - reach:
+    if skin < -SKIN_MM - fat - reach - NAPE_MM[-1] * back - NAPE_FAT_MM:
         mixture[FAT], mixture[MUSCLE] = vault, 1.0 - vault
         return
     mixture[AIR] = 1.0
     paint(mixture, MUSCLE, covered(skin, sx, sy, sz, spread))
     paint(mixture, FAT, covered(skin + SKIN_MM, sx, sy, sz, spread))
-    paint(mixture, MUSCLE, (1.0 - vault) * covered(skin + SKIN_MM + fat, sx, sy, sz, spread))
+    deep = skin + SKIN_MM + fat
+    paint(mixture, MUSCLE, (1.0 - vault) * covered(deep, sx, sy, sz, spread))
+    for depth in NAPE_MM:  # fat between the layers of muscle
+        sheet = covered(deep + depth, sx, sy, sz, spread) - covered(deep + depth + NAPE_FAT_MM, sx, sy, sz, spread)
+        paint(mixture, FAT, (1.0 - vault) * back * max(sheet, 0.0))
 
 
 @numba.njit(nogil=True, cache=True)

@@ -238,11 +238,12 @@ def _bones(mixture: Any, u: float, v: float, row: Any, frame: Any, spread: Any) 
 
 
 @numba.njit(nogil=True, cache=True)
-def _canal(mixture: Any, u: float, v: float, row: Any, frame: Any, spread: Any, fade: float) -> None:
-    """Fat, dura, fluid, cord. `fade`: 0...1, how much of the sac there is (its upper end is the foramen magnum)."""
+def _canal(mixture: Any, u: float, v: float, row: Any, frame: Any, spread: Any, fade: float, low: float) -> None:
+    """Fat, dura, fluid, cord. 0...1: `fade` how much of the sac there is, `low` of the fat (both end at the skull)."""
     sac_a, sac_b = row[SAC_WIDTH], row[SAC_DEPTH]
     d, gu, gv = _ellipse(u, v + 1.0, sac_a + 2.0, sac_b + 1.4)
-    paint(mixture, FAT if v < 0 else DURA, fade * _share(d, gu, gv, 0.0, frame, spread))
+    around = fade if v >= 0 else fade * low
+    paint(mixture, FAT if v < 0 else DURA, around * _share(d, gu, gv, 0.0, frame, spread))
     d, gu, gv = _ellipse(u, v + 0.4, sac_a, sac_b)
     paint(mixture, DURA, fade * _share(d - 0.5, gu, gv, 0.0, frame, spread))
     paint(mixture, CSF, fade * _share(d, gu, gv, 0.0, frame, spread))
@@ -286,6 +287,7 @@ def paint_spine(table: Any, at: Any, spread: Any, fractions: Any) -> None:
         if s > 6.0:
             _bones(mixture, u, v, row, frame, spread)
         if u * u + v * v < 900.0:
-            _canal(mixture, u, v, row, frame, spread, min(max((s + 4.0) / 4.0, 0.0), 1.0))
+            fade, low = min(max((s + 4.0) / 4.0, 0.0), 1.0), min(max((s - 12.0) / 8.0, 0.0), 1.0)
+            _canal(mixture, u, v, row, frame, spread, fade, low)
         for tissue in range(ROWS):
             fractions[tissue, n] = mixture[tissue]

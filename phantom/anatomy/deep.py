@@ -48,12 +48,12 @@ NUCLEI: tuple[Solid, ...] = (
         "hippocampus",
         Tissue.HIPPOCAMPUS,
         tube(
-            ((24.5, -11, -20), (28, -20, -16), (30, -29, -9.5), (26, -37, -2), (19, -40, 4)), (5.9, 5.3, 4.7, 3.8, 2.2)
+            ((24.5, -11, -20), (28, -20, -16), (30, -29, -9.5), (26, -37, -2), (19, -40, 4)), (6.3, 5.7, 5.0, 4.0, 2.3)
         ),
         2.0,
         True,
     ),
-    Solid("amygdala", Tissue.AMYGDALA, (Ellipsoid((23.5, -3.5, -19), (6.8, 6.6, 7.6)),), mirrored=True),
+    Solid("amygdala", Tissue.AMYGDALA, (Ellipsoid((23.5, -3.5, -19), (7.4, 7.0, 8.0)),), mirrored=True),
     Solid("nigra", Tissue.IRON, (Ellipsoid((9.5, -17.5, -12), (2.4, 6.2, 2.0), (0, 20, 30)),), mirrored=True),
     Solid("red nucleus", Tissue.IRON, (Ellipsoid((4.8, -20, -8.5), (2.5, 2.8, 2.8)),), mirrored=True),
     Solid("dentate", Tissue.IRON, (Ellipsoid((14.5, -57, -35), (2.6, 8.5, 4.8), (0, 25, -25)),), mirrored=True),

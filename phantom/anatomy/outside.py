@@ -72,7 +72,7 @@ FACE: tuple[Solid, ...] = (
         below_skin_mm=4,
     ),
     Solid("masseter", Tissue.MUSCLE, (Cone((56, 26, -66), (52, 14, -100), 8, 9),), mirrored=True, below_skin_mm=4),
-    Solid("buccal fat", Tissue.FAT, (Ellipsoid((44, 44, -78), (9, 14, 17)),), mirrored=True, below_skin_mm=2),
+    Solid("buccal fat", Tissue.FAT, (Ellipsoid((43, 43, -78), (7, 11, 13)),), mirrored=True, below_skin_mm=2),
     Solid("parotid", Tissue.FAT, (Ellipsoid((60, -6, -82), (9, 14, 22)),), mirrored=True, below_skin_mm=3),
     Solid("pterygoids", Tissue.MUSCLE, (Ellipsoid((36, 14, -72), (9, 14, 18)),), mirrored=True),
     Solid("parapharyngeal fat", Tissue.FAT, (Ellipsoid((24, 4, -78), (3, 6, 14)),), mirrored=True),
@@ -241,7 +241,7 @@ FACE: tuple[Solid, ...] = (
     Solid(
         "neck fat",
         Tissue.FAT,
-        (Ellipsoid((38, -14, -128), (12, 13, 30)), Ellipsoid((30, -8, -170), (16, 14, 30))),
+        (Ellipsoid((38, -13, -128), (9, 9, 26)), Ellipsoid((30, -8, -170), (16, 14, 30))),
         8.0,
         True,
         below_skin_mm=4,
@@ -263,20 +263,6 @@ FACE: tuple[Solid, ...] = (
         mirrored=True,
     ),
     Solid("nape septum", Tissue.FAT, (Ellipsoid((0, -88, -110), (1.0, 20, 48)),), below_skin_mm=2),
-    Solid(
-        "nape septa",
-        Tissue.FAT,
-        (
-            Ellipsoid((10, -82, -108), (0.7, 18, 40), (0, 0, -24)),
-            Ellipsoid((26, -74, -112), (0.7, 22, 46), (0, 0, -60)),
-            Ellipsoid((18, -72, -84), (14, 14, 0.8), (-35, 0, 0)),
-            Ellipsoid((36, -62, -114), (0.7, 22, 46), (0, 0, -38)),
-            Ellipsoid((17, -80, -112), (15, 0.7, 40), (0, 0, -14)),
-            Ellipsoid((42, -38, -118), (9, 0.8, 42), (0, 0, 24)),
-        ),
-        mirrored=True,
-        below_skin_mm=3,
-    ),
 )
 
 # Painted after the skull's shells; they give way to what lies inside the dura.
