@@ -32,7 +32,7 @@ HULL_SMOOTH_MM = 3.5
 FISSURE_HALF_MM = 1.2  # interhemispheric
 SYLVIAN_HALF_MM = 1.3
 HULL_REACH_MM = 30.0
-SHEET_REACH_MM = 7.0  # more than the thickest cortex and half a voxel
+SHEET_REACH_MM = 6.0  # more than the thickest cortex and a voxel
 
 # Height of the tentorium by |x| (columns) and y (rows), read off the template.
 TENTORIUM_X_MM = np.array([0.0, 15.0, 30.0, 45.0, 58.0])
@@ -51,15 +51,15 @@ TENTORIUM_Z_MM = np.array(
 STEM_X_MM, STEM_Z_MM, STEM_Y_MM = 17.0, -11.0, -4.0  # brain stem: below, behind and between
 
 # Sheets of the random field.
-SEED = 11
+SEED = 4
 NOISE_MM = 2.5  # lattice of the field
 BAND_MM = (4.0, 6.0)  # difference of Gaussians: half a wavelength of 11 mm
 AXIS_RADIUS_MM = 38.0  # radius at which the field is read, round a hemisphere's axis
-TEMPORAL_RADIUS_MM = 22.0
-NARROWEST = 0.5  # nearer to the axis than this share of that radius the gyri would be too narrow: sheets end
+TEMPORAL_RADIUS_MM = 24.0
+NARROWEST = 0.47  # nearer to the axis than this share of that radius the gyri would be too narrow: sheets end
 BEND_MM = 2.6  # sheets wave on their way down
 UPPER_AXIS_MM = np.array([[30.0, 40.0, 16.0], [30.0, -5.0, 28.0], [30.0, -62.0, 24.0]])
-TEMPORAL_AXIS_MM = np.array([[43.0, 6.0, -28.0], [44.0, -25.0, -22.0], [34.0, -62.0, -2.0]])
+TEMPORAL_AXIS_MM = np.array([[36.0, 6.0, -27.0], [36.0, -25.0, -20.0], [32.0, -62.0, -2.0]])
 DEPTH_MM, DEPTH_SPREAD_MM, DEPTH_SMOOTH_MM = 16.0, 3.5, 13.0
 LEAST_DEPTH_MM = 4.0
 STRIP_MARGIN_MM = 6.0  # no random sheet this near to the outer sulci of the motor strip
@@ -73,6 +73,7 @@ FIRST_MM = 1.3  # nodes this near to the pia look for their foot on it themselve
 EXACT_MM = 4.5  # the distance to the pia is exact up to here, more than the thickest cortex and a voxel
 PIAL_STEP_MM = 0.2  # for slopes of the distance to the pia
 LANDED_MM = 0.02
+AGREES_MM = 0.01
 
 MOTOR_DEPTH_MM = 17.0
 CINGULATE_DEPTH_MM = 11.0
@@ -418,7 +419,7 @@ def _correct(fields: Field, active: Mask, depth: Field, foot: Field, best: Field
                 if not active[i, j, k]:
                     continue
                 away = float(best[i, j, k])
-                if away < EXACT_MM**2:
+                if away < EXACT_MM**2 and abs(math.sqrt(away) - depth[i, j, k]) > AGREES_MM:
                     x, y, z = float(foot[i, j, k, 0]), float(foot[i, j, k, 1]), float(foot[i, j, k, 2])
                     gx, gy, gz, g = _slope(fields, x, y, z, f)
                     if g > 0.05:
@@ -449,7 +450,7 @@ def fold(template: Template) -> Folds:
     """Fold the cerebrum of a template: the same for every seed, made once a process."""
     x, y, z = _axes()
     outer = _outer(template)
-    hull = signed_distance(_carved(outer, x, y, z), HULL_REACH_MM, outer > -4)
+    hull = _carved(outer, x, y, z)
     random = np.random.default_rng(SEED)
     band, slow = _noise(random, *BAND_MM), _noise(random, DEPTH_SMOOTH_MM)
     fields = np.zeros((*SHAPE, len(FIELDS)), np.float32)

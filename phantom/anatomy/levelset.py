@@ -16,7 +16,7 @@ from numba import njit
 Field = npt.NDArray[np.float32]
 
 NEWTON_STEPS = 4
-SLIDES = 2
+SLIDES = 1
 NONE = np.float32(1e6)  # a foot that no surface has
 SEED_REACH = 1.8  # lattice steps from a seed to its foot: a cell's diagonal
 
@@ -98,7 +98,7 @@ def _take(foot: Field, best: Field, i: int, j: int, k: int, a: int, b: int, c: i
 
 @njit(cache=True, nogil=True)
 def sweep(active: npt.NDArray[np.bool_], foot: Field, best: Field) -> None:
-    """Two raster passes, forth and back, each with the 13 neighbours already passed, and a run back along the row."""
+    """Two raster passes, forth and back, each with 9 of the neighbours already passed, and a run back along the row."""
     nx, ny, nz = best.shape
     for way in range(2):
         s = 1 - 2 * way
@@ -110,11 +110,11 @@ def sweep(active: npt.NDArray[np.bool_], foot: Field, best: Field) -> None:
                     k = kk if way == 0 else nz - 1 - kk
                     if not active[i, j, k]:
                         continue
-                    for b in range(-1, 2):
-                        for c in range(-1, 2):
-                            _take(foot, best, i, j, k, i - s, j + b, k + c)
                     for c in range(-1, 2):
+                        _take(foot, best, i, j, k, i - s, j, k + c)
                         _take(foot, best, i, j, k, i, j - s, k + c)
+                    _take(foot, best, i, j, k, i - s, j - 1, k)
+                    _take(foot, best, i, j, k, i - s, j + 1, k)
                     _take(foot, best, i, j, k, i, j, k - s)
                 for kk in range(1, nz - 1):
                     k = nz - 1 - kk if way == 0 else kk

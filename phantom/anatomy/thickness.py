@@ -1,6 +1,7 @@
 """True thickness of the cortex of each parcel: the length of rays from the white surface to the pia, not a parameter.
 
-Rays start evenly over the white surface and follow the slope of the distance to the pia; so a mean over rays is a mean
+Rays start evenly over the white surface, follow the slope of the distance to the pia and are then turned to where
+they are shortest (from an edge of the white surface the slope alone would lean); so a mean over rays is a mean
 over the surface, as surface-based methods take it (10.1073/pnas.200033797), not over voxels.
 """
 
@@ -20,7 +21,8 @@ from phantom.anatomy.parcels import LABEL, PARCELS, Parcel
 SPACING_MM = 1.7  # of the grid whose points near the white surface start a ray; no multiple of the folds' lattice
 NEAR_MM = 0.4  # half the layer round the white surface from which they are taken: as many rays from everywhere
 SLOPE_STEP_MM = 0.1
-STEPS = 12
+STEPS = 8
+SLIDES = 2
 ARRIVED_MM = 0.003
 ROOM_MM = 0.05  # off the white surface, into the cortex, to ask for its parcel
 
@@ -68,7 +70,16 @@ def rays(cortex: Cortex, spacing_mm: float = SPACING_MM) -> Rays:
     for _ in range(STEPS):
         head -= left * _slope(cortex, head)
         left = cortex.depth(head)
-    arrived = np.abs(left) < ARRIVED_MM
+    for _ in range(SLIDES):
+        slope = _slope(cortex, head)
+        across = start - head
+        turned = head + across - (across * slope).sum(axis=0) * slope
+        for _ in range(2):
+            turned -= cortex.depth(turned) * _slope(cortex, turned)
+        shorter = np.linalg.norm(turned - start, axis=0) < np.linalg.norm(across, axis=0)
+        shorter &= np.abs(cortex.depth(turned)) < ARRIVED_MM
+        head[:, shorter] = turned[:, shorter]
+    arrived = np.abs(cortex.depth(head)) < ARRIVED_MM
     length = np.linalg.norm(head - start, axis=0)
     return Rays(start[:, arrived], head[:, arrived], length[arrived], parcel[arrived])
 
