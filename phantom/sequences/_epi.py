@@ -40,12 +40,13 @@ def push(image: Field, displacement: Field, out: Field) -> None:
     moved = np.empty(ny)
     for i in range(nx):
         for k in range(nz):
-            still = True
+            still, empty = True, True
             for j in range(ny):
                 line[j] = image[i, j, k]
                 still = still and displacement[i, j, k] == 0
+                empty = empty and line[j] == 0
                 moved[j] = 0.0
-            if still:
+            if still or empty:
                 for j in range(ny):
                     out[i, j, k] = line[j]
                 continue

@@ -6,6 +6,8 @@ twice as large so that the periodic copies stay away.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
@@ -57,8 +59,12 @@ def _shimmed(field: Field, places: Floats, brain: npt.NDArray[np.bool_]) -> Fiel
     return np.asarray(field - terms @ best, np.float32)
 
 
+@lru_cache(maxsize=1)
 def off_resonance(person: Person, slab: Slab) -> Field:
-    """Off-resonance (x, y, z) of a person on a slab, Hz at 3 T, shimmed on the brain."""
+    """Off-resonance (x, y, z) of a person on a slab, Hz at 3 T, shimmed on the brain.
+
+    Kept for the next series, which runs with the phase encoding reversed over the same slab; not to be written to.
+    """
     counts = tuple(int(n) for n in np.ceil((UPPER_MM - LOWER_MM) / GRID_MM))
     lower = person.centre_ras + LOWER_MM
     index = np.meshgrid(*[np.arange(n) for n in counts], indexing="ij")
