@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -20,8 +21,9 @@ DURA, CSF = ROW[Tissue.DURA], ROW[Tissue.CSF]
 SKIN_MM = 1.7
 FACE_FAT_MM, NECK_FAT_MM = 5.0, 7.0
 NAPE_MM, NAPE_FAT_MM = (6.0, 15.0), 0.8
-VAULT_BONE_MM, BASE_BONE_MM = 7.5, 2.5
-INNER_TABLE_MM, OUTER_TABLE_MM = 1.7, 1.6
+VAULT_BONE_MM, BASE_BONE_MM = 6.6, 2.5
+INNER_TABLE_MM, OUTER_TABLE_MM, TABLE_WAVE_MM = 2.0, 1.9, 0.7
+STREAKS = 0.45  # most fat between bundles of muscle
 GALEA_MM = 0.8
 DURA_MM = 0.7
 # The plane between base and vault: z - 0.212 y + 34.8 > 0 is vault (brow to the back of the head).
@@ -31,9 +33,18 @@ MARGIN_MM = 0.5  # beyond half a voxel and this from a surface there is nothing 
 
 
 @numba.njit(nogil=True, cache=True)
+def _streaks(at: Any) -> float:
+    """Share of fat between bundles of muscle, which run down the neck."""
+    x, y, z = at[0], at[1], at[2]
+    u = math.sin(0.42 * x + 1.3 * math.sin(0.11 * y + 0.5) + 0.03 * z)
+    v = math.sin(0.36 * y + 1.3 * math.sin(0.13 * x + 0.05 * z))
+    return float(STREAKS * max(u * v, 0.0) ** 2)
+
+
+@numba.njit(nogil=True, cache=True)
 def _soft(
     mixture: Any,
-    y: float,
+    at: Any,
     skin: float,
     sx: float,
     sy: float,
@@ -43,28 +54,32 @@ def _soft(
     reach: float,
 ) -> None:
     """Air, skin, fat under it, and muscle under that where there is no skull."""
-    back = min(max((-y - 30.0) / 30.0, 0.0), 1.0)
+    back = min(max((-at[1] - 30.0) / 30.0, 0.0), 1.0)
     fat = FACE_FAT_MM + (NECK_FAT_MM - FACE_FAT_MM) * back
     if skin < -SKIN_MM - fat - reach - NAPE_MM[-1] * back - NAPE_FAT_MM:
-        mixture[FAT], mixture[MUSCLE] = vault, 1.0 - vault
+        streaks = max(_streaks(at), vault)
+        mixture[FAT], mixture[MUSCLE] = streaks, 1.0 - streaks
         return
     mixture[AIR] = 1.0
     paint(mixture, MUSCLE, covered(skin, sx, sy, sz, spread))
     paint(mixture, FAT, covered(skin + SKIN_MM, sx, sy, sz, spread))
     deep = skin + SKIN_MM + fat
-    paint(mixture, MUSCLE, (1.0 - vault) * covered(deep, sx, sy, sz, spread))
+    paint(mixture, MUSCLE, (1.0 - vault) * (1.0 - _streaks(at)) * covered(deep, sx, sy, sz, spread))
     for depth in NAPE_MM:  # fat between the layers of muscle
         sheet = covered(deep + depth, sx, sy, sz, spread) - covered(deep + depth + NAPE_FAT_MM, sx, sy, sz, spread)
         paint(mixture, FAT, (1.0 - vault) * back * max(sheet, 0.0))
 
 
 @numba.njit(nogil=True, cache=True)
-def _skull(mixture: Any, dura: float, dx: float, dy: float, dz: float, vault: float, bone: float, spread: Any) -> None:
+def _skull(
+    mixture: Any, at: Any, dura: float, dx: float, dy: float, dz: float, vault: float, bone: float, spread: Any
+) -> None:
     """Galea, outer table, diploe, inner table; thin bone alone in the base."""
     paint(mixture, MUSCLE, vault * covered(dura - bone - GALEA_MM, dx, dy, dz, spread))
     paint(mixture, BONE, covered(dura - bone, dx, dy, dz, spread))
-    diploe = covered(dura - bone + OUTER_TABLE_MM, dx, dy, dz, spread)
-    diploe -= covered(dura - INNER_TABLE_MM, dx, dy, dz, spread)
+    wave = TABLE_WAVE_MM * math.sin(0.11 * at[0] + 1.0) * math.sin(0.13 * at[1]) * math.sin(0.09 * at[2] + 2.0)
+    diploe = covered(dura - bone + OUTER_TABLE_MM + wave, dx, dy, dz, spread)
+    diploe -= covered(dura - INNER_TABLE_MM - wave, dx, dy, dz, spread)
     paint(mixture, MARROW, vault * max(diploe, 0.0))
 
 
@@ -109,10 +124,10 @@ def paint_outside(
         else:
             vault = min(max((z - PLANE_SLOPE * y + PLANE_MM) / PLANE_FADE_MM, 0.0), 1.0)
             bone = BASE_BONE_MM + (VAULT_BONE_MM - BASE_BONE_MM) * vault
-            _soft(mixture, y, skin, near[1, 0], near[2, 0], near[3, 0], vault, spread, reach)
+            _soft(mixture, at[:, n], skin, near[1, 0], near[2, 0], near[3, 0], vault, spread, reach)
             paint_solids(mixture, face, x, y, z, spread, skin, 0.0)
             if dura < bone + GALEA_MM + reach:
-                _skull(mixture, dura, dx, dy, dz, vault, bone, spread)
+                _skull(mixture, at[:, n], dura, dx, dy, dz, vault, bone, spread)
             inside = covered(dura, dx, dy, dz, spread)
             paint_solids(mixture, base, x, y, z, spread, skin, inside)
             paint(mixture, DURA, inside)

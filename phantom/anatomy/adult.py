@@ -56,14 +56,16 @@ class Adult:
     def fractions(self, at: Points, steps: Steps) -> Fractions:
         """How much of the voxel of `steps` round each point every tissue fills: (tissue, n), sums to 1."""
         at = np.ascontiguousarray(at, np.float32)
-        out = np.zeros((len(TISSUES), at.shape[1]), np.float32)
+        out = np.empty((len(TISSUES), at.shape[1]), np.float32)
         offsets, finer = _split(steps)
 
         def block(start: int) -> None:
             part = slice(start, start + BLOCK)
-            for offset in offsets.T:
+            out[:, part] = self._block(at[:, part] + offsets[:, :1], finer)
+            for offset in offsets[:, 1:].T:
                 out[:, part] += self._block(at[:, part] + offset[:, None], finer)
-            out[:, part] /= offsets.shape[1]
+            if offsets.shape[1] > 1:
+                out[:, part] /= offsets.shape[1]
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(block, range(0, at.shape[1], BLOCK)))

@@ -27,7 +27,9 @@ SKULL_BOX_MM = ((-98.0, 98.0), (-133.0, 100.0), (-100.0, 108.0))  # holds brain,
 BRAIN_SHARE = 0.5  # grey + white above it is brain
 CLOSING_MM = 10.0  # sulci and cisterns narrower than twice this lie inside the skull
 FLUID_MM = 1.5  # from the closed brain to the dura
-VAULT_MM = 13.5  # from the dura to the skin, over the vault
+VAULT_MM = 12.0  # from the dura to the skin, over the vault
+VAULT_SMOOTH_MM, VAULT_REACH_MM = 5.0, 40.0  # the skin over the vault is smoother than the dura
+VAULT_FLOOR_MM = -58.0  # below it the skin is that of face and neck
 SKIN_BLEND_MM = 14.0
 
 SKIN = Solid(
@@ -342,7 +344,10 @@ def shells(template: Template) -> Shells:
     lattice = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
     dura = _dura(template, lattice)
     skin = Shapes([SKIN]).distance("skin", lattice.reshape(3, -1)).reshape(dura.shape)
-    vault = np.maximum(dura - np.float32(VAULT_MM), np.float32(-58.0) - lattice[2])
+    smooth = ndimage.gaussian_filter(
+        np.minimum(dura, np.float32(VAULT_REACH_MM)), VAULT_SMOOTH_MM / GRID_MM, truncate=3
+    )
+    vault = np.maximum(smooth - np.float32(VAULT_MM), np.float32(VAULT_FLOOR_MM) - lattice[2])
     apart = np.clip((SKIN_BLEND_MM - np.abs(vault - skin)) / SKIN_BLEND_MM, 0, 1)
     joined = np.minimum(vault, skin) - apart * apart * np.float32(SKIN_BLEND_MM / 4)
     ears = Shapes([EARS]).distance("ears", lattice.reshape(3, -1)).reshape(dura.shape)
