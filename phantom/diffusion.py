@@ -124,11 +124,11 @@ def _isotropic(
 
 
 def _white(
-    person: Person, slab: Slab, white: Image, fibres: Fibres, index: npt.NDArray[np.int64], free: np.float32
+    person: Person, slab: Slab, white: Image, fibres: Fibres, index: npt.NDArray[np.int64]
 ) -> tuple[White, Image]:
     """Compartments of the white voxels `index`, and signal at b = 0 of hindered and of free water there (2, m).
 
-    white (x, y, z): signal of white matter at b = 0. free: signal of fluid over that of white matter.
+    white (x, y, z): signal of white matter at b = 0. Water that took the place of fibres relaxes like white matter.
     """
     steps, affine = person.steps(slab), slab.affine.astype(np.float32)
     whole = white.reshape(-1)
@@ -147,7 +147,7 @@ def _white(
         axial, radial = BETWEEN
         between = np.float32(axial - radial) * seen.between
         between[[0, 3, 5]] += np.float32(radial)
-        water = np.stack([hindered, np.float32(FREE_WATER_FOR_FIBRES) * free * lost])
+        water = np.stack([hindered, np.float32(FREE_WATER_FOR_FIBRES) * lost])
         weight *= np.float32(BUNDLE_SHARE)
         found = White(part, weight, fibres.radial[seen.number], seen.direction, seen.number, seen.share, rest, between)
         return found, water
@@ -200,8 +200,7 @@ def see(person: Person, slab: Slab, protocol: dwi.Protocol, disease: Condition) 
     rows = paint(person, slab, work, rows=7 + len(b_values))
     white, grey, fluid, brain, parcels, signal = rows[:6]
     index = np.flatnonzero(signal > 0)
-    free = dwi.unweighted_signal(Tissue.CSF, protocol) / dwi.unweighted_signal(Tissue.WHITE, protocol)
-    fibres, water = _white(person, slab, signal, Fibres(disease.bundles()), index, np.float32(free))
+    fibres, water = _white(person, slab, signal, Fibres(disease.bundles()), index)
     free_md = PROPERTIES[Tissue.CSF].md
     isotropic = dict(zip(b_values, rows[6:-1], strict=True))
     for b, image in isotropic.items():

@@ -120,8 +120,7 @@ def written_out(person: Person, slab: Slab, protocol: dwi.Protocol, disease: Dis
                 e = seen.between[[0, 1, 2, 1, 3, 4, 2, 4, 5], n].reshape(3, 3).astype(float)
                 between = BETWEEN[1] * np.eye(3) + (BETWEEN[0] - BETWEEN[1]) * e
                 directed += (1 - seen.share[:, n].sum()) * np.exp(-b * 1e-3 * g @ between @ g)
-                ratio = unweighted[Tissue.CSF] / unweighted[Tissue.WHITE]
-                signals[n] += share * unweighted[tissue] * (directed + free * ratio)
+                signals[n] += share * unweighted[tissue] * (directed + free)
             else:
                 md = PROPERTIES[tissue].md
                 if tissue in (Tissue.CORTEX, Tissue.THALAMUS):
@@ -201,6 +200,16 @@ def test_disease_takes_a_tenth_of_fa_by_radial_diffusivity_alone() -> None:
     assert (new["RD"] / old["RD"]).mean() > 1.2
     (left, single), (other, _) = capsule(HEALTHY, -1), capsule(only_fa, -1)
     np.testing.assert_array_equal(left.tensor, other.tensor)
+
+
+def test_late_disease_takes_a_fifth_of_fa_with_the_fibres_that_are_lost() -> None:
+    (before, single), (after, _) = capsule(HEALTHY), capsule(LATE)
+    old, new = (
+        {name: image.ravel()[body.fibres.index][single] for name, image in dwi.scalars(body.tensor).items()}
+        for body in (before, after)
+    )
+    assert new["FA"].mean() / old["FA"].mean() == pytest.approx(0.79, abs=0.02)
+    assert (new["AD"] / old["AD"]).mean() > 0.9
 
 
 def test_noise_moves_fa_and_md_of_a_tract_by_less_than_the_target() -> None:
