@@ -8,7 +8,19 @@ from typing import Any
 import numba
 import numpy as np
 
-from phantom.anatomy._solid import FAR_MM, ROWS, TISSUE, cell, covered, distance, paint, paint_solids, sample, topmost
+from phantom.anatomy._solid import (
+    FAR_MM,
+    ROWS,
+    TISSUE,
+    cell,
+    covered,
+    distance,
+    empty,
+    paint,
+    paint_solids,
+    sample,
+    topmost,
+)
 from phantom.anatomy.body import ROW
 from phantom.anatomy.parcellation import callosal_mm, core_mm
 from phantom.tissue import Tissue
@@ -33,7 +45,7 @@ FISSURES = 44
 DEEP_MM, SHALLOW_MM = 16.0, 10.0
 CORE_MM, CORE_END_MM = 12.0, 46.0  # the white core: its radius, and where it ends to the sides
 LEAF_GAP_MM, LEAF_GREY_MM = 0.4, 1.8
-LEAF_SAMPLE_MM = 0.4
+LEAF_SAMPLE_MM = 0.55
 
 
 @numba.njit(nogil=True, cache=True)
@@ -139,10 +151,15 @@ def paint_brain(
     for n in range(at.shape[1]):
         place = at[:, n]
         x, y, z = place[0], place[1], place[2]
-        for tissue in range(ROWS):
-            mixture[tissue] = fractions[tissue, n]
         cerebrum = cortex[0, n] + cortex[1, n] + cortex[2, n]
         core = min(max(0.5 + core_mm(x, y, z) / CORE_EDGE_MM, 0.0), 1.0)
+        alone = cerebrum > 1.0 - 1e-5 and core == 0.0 and abs(x) > reach
+        if alone and empty(region_table, x, y, z) and empty(nuclei, x, y, z):
+            fractions[:, n] = 0.0
+            fractions[CORTEX, n], fractions[WHITE, n], fractions[CSF, n] = cortex[0, n], cortex[1, n], cortex[2, n]
+            continue
+        for tissue in range(ROWS):
+            mixture[tissue] = fractions[tissue, n]
         grey, white, read = 0.0, 0.0, False
         below = 0.0
         if cerebrum < 1.0 or core > 0.0:

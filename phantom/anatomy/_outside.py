@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from phantom.anatomy._solid import ROWS, covered, paint, paint_solids, sample
+from phantom.anatomy._solid import ROWS, covered, empty, paint, paint_solids, sample
 from phantom.anatomy.body import ROW
 from phantom.tissue import Tissue
 
@@ -28,7 +28,6 @@ GALEA_MM = 0.8
 DURA_MM = 0.7
 # The plane between base and vault: z - 0.212 y + 34.8 > 0 is vault (brow to the back of the head).
 PLANE_SLOPE, PLANE_MM, PLANE_FADE_MM = 0.212, 30.0, 14.0
-SINUS_DEPTH_MM = 12.0  # deeper there is nothing but brain and fluid, and the straight sinus, which is left to it
 MARGIN_MM = 0.5  # beyond half a voxel and this from a surface there is nothing of it in a voxel
 
 
@@ -100,16 +99,17 @@ def paint_outside(
     mixture = np.zeros(fractions.shape[0], np.float32)
     near = np.zeros((4, 2), np.float32)
     reach = MARGIN_MM + 0.5 * np.sqrt(spread[0] + spread[1] + spread[2])
+    inverse = 1.0 / grid_step
     for n in range(at.shape[1]):
         x, y, z = at[0, n], at[1, n], at[2, n]
-        i = min(max(int((x - grid_lower[0]) / grid_step + 0.5), 0), grid.shape[0] - 1)
-        j = min(max(int((y - grid_lower[1]) / grid_step + 0.5), 0), grid.shape[1] - 1)
-        k = min(max(int((z - grid_lower[2]) / grid_step + 0.5), 0), grid.shape[2] - 1)
+        i = min(max(int((x - grid_lower[0]) * inverse + 0.5), 0), grid.shape[0] - 1)
+        j = min(max(int((y - grid_lower[1]) * inverse + 0.5), 0), grid.shape[1] - 1)
+        k = min(max(int((z - grid_lower[2]) * inverse + 0.5), 0), grid.shape[2] - 1)
         if grid[i, j, k, 0] > reach + grid_step:  # a node is never further than 0.9 steps
             fractions[AIR, n] = 1.0
             to_dura[n] = grid[i, j, k, 1]
             continue
-        if grid[i, j, k, 1] < -reach - SINUS_DEPTH_MM - grid_step:
+        if grid[i, j, k, 1] < -reach - grid_step and empty(base, x, y, z) and empty(veins, x, y, z):
             fractions[CSF, n] = 1.0
             to_dura[n] = grid[i, j, k, 1]
             continue

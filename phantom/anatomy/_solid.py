@@ -23,7 +23,7 @@ SOLID_NUMBERS = 10
 
 FAR_MM = 1e3
 ROWS = len(TISSUES)
-CELL_MM = 8.0  # of the lattice that says which solids may touch a place
+CELL_MM = 5.0  # of the lattice that says which solids may touch a place
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -146,6 +146,13 @@ def cell(lower: Any, shape: Any, x: float, y: float, z: float) -> int:
     return int((i * shape[1] + j) * shape[2] + k)
 
 
+@numba.njit(nogil=True, cache=True, inline="always")
+def empty(table: Any, x: float, y: float, z: float) -> bool:
+    """Tell whether no solid of a `Shapes.packed` table may touch a place."""
+    number = cell(table[4], table[5], x, y, z)
+    return bool(number < 0 or table[2][number] == table[2][number + 1])
+
+
 @numba.njit(nogil=True, cache=True)
 def distances(solid: Any, parts: Any, at: Any, out: Any) -> None:
     """Distance (n,) of points (3, n)."""
@@ -176,8 +183,7 @@ def paint_all(at: Any, spread: Any, table: Any, fractions: Any) -> None:
     mixture = np.empty(fractions.shape[0], np.float32)
     for n in range(at.shape[1]):
         x, y, z = at[0, n], at[1, n], at[2, n]
-        number = cell(table[4], table[5], x, y, z)
-        if number < 0 or table[2][number] == table[2][number + 1]:
+        if empty(table, x, y, z):
             continue
         for tissue in range(fractions.shape[0]):
             mixture[tissue] = fractions[tissue, n]

@@ -20,7 +20,7 @@ from phantom.anatomy.cortex import Cortex
 from phantom.anatomy.parcels import Parcel
 from phantom.anatomy.template import Template
 
-BLOCK = 65536  # points a thread takes at a time
+BLOCK = 16432  # points a thread takes at a time; no multiple of 1024, so that the rows of a point share no cache set
 THREADS = 2
 THICK_MM = 2.1  # longer voxels are painted in parts: more than one surface of a solid may cross them
 BRAIN_REACH_MM = 0.5  # outside the dura there is no brain

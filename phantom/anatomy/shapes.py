@@ -19,7 +19,7 @@ from phantom.anatomy.body import ROW, Distance, Points
 from phantom.slab import rotation
 from phantom.tissue import Tissue
 
-REACH_MM = 6.0  # how far outside its box a solid may colour a voxel: blending and half a thick slice
+REACH_MM = 4.0  # how far outside its box a solid may colour a voxel: blending and half a voxel's diagonal
 
 Triple = tuple[float, float, float]
 
