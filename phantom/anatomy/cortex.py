@@ -37,8 +37,9 @@ THICKNESS_MM: dict[Structure, float] = {
 }
 INSULA_MM = 2.9
 
-SUB_SAMPLE_MM = 0.45  # at least this fine where a surface is near
-LEAST_SAMPLES = 3
+THINNED_MM = 0.75  # room for the pia to recede in: sub-samples are the same before and after
+SUB_SAMPLE_MM = 0.5  # at least this fine where a surface is near
+PIAL_SUB_SAMPLE_MM = 0.4  # and finer where it is the pia: a closed sulcus is as narrow as this
 # A sub-sample is a small cube, not a point: its share on one side of a plane, averaged over directions, is nearly
 # linear over this many of its edges.
 RAMP = 1.15
@@ -122,9 +123,9 @@ def _sampled(
 def _shares(fields: Field, at: Points, steps: Steps, thick: Values, lost: Values, out: Values) -> None:
     """Shares of grey, white and fluid (3, n); thick, lost: mm by structure (row) and side (column)."""
     edges = np.sqrt((steps * steps).sum(axis=0))
-    count = np.empty(3, np.int64)
+    few, many = np.empty(3, np.int64), np.empty(3, np.int64)
     for n in range(3):
-        count[n] = max(LEAST_SAMPLES, math.ceil(edges[n] / SUB_SAMPLE_MM))
+        few[n], many[n] = math.ceil(edges[n] / SUB_SAMPLE_MM), math.ceil(edges[n] / PIAL_SUB_SAMPLE_MM)
     half = 0.5 * math.sqrt((edges * edges).sum())
     edge = abs(np.linalg.det(steps)) ** (1 / 3)
     f = np.empty(8, np.float32)
@@ -139,14 +140,15 @@ def _shares(fields: Field, at: Points, steps: Steps, thick: Values, lost: Values
             continue
         kind, side = place.structure_at(x, y, z), 1 if x > 0 else 0
         mixed = edge > MIXED_MM and _crosses_border(kind, x, y, z, steps)
+        inner, outer = float(thick[kind, side]), float(lost[kind, side])
         if not mixed:
-            inner, outer = float(thick[kind, side]), float(lost[kind, side])
             if depth > inner + half + SLACK_MM:
                 out[1, n] = 1
                 continue
             if outer + half + SLACK_MM < depth < inner - half - SLACK_MM and core <= 0:
                 out[0, n] = 1
                 continue
+        count = few if depth > half + THINNED_MM else many
         out[0, n], out[1, n], out[2, n] = _sampled(fields, x, y, z, steps, count, core, mixed, thick, lost, f)
 
 

@@ -66,7 +66,7 @@ STRIP_MARGIN_MM = 6.0  # no random sheet this near to the outer sulci of the mot
 
 # Sulci: wide at the mouth, closed below; radius of a gyrus' crown (no more than the thinnest cortex, so that the layer
 # under it stays exact: offsets of a rounded edge at a depth beyond its radius are those of the sharp one).
-FLOOR_GAP_MM, MOUTH_GAP_MM, MOUTH_DEPTH_MM = 0.5, 1.5, 6.0
+FLOOR_GAP_MM, MOUTH_GAP_MM, MOUTH_DEPTH_MM = 0.4, 1.5, 8.0
 CROWN_MM = 1.9
 
 FIRST_MM = 1.3  # nodes this near to the pia look for their foot on it themselves
@@ -347,10 +347,17 @@ def _rounded(a: float, b: float) -> float:
 
 
 @njit(cache=True, nogil=True, inline="always", fastmath=True)
+def gap_mm(hull: float) -> float:
+    """How far the banks of a sulcus lie apart at a depth under the hull."""
+    deeper = 1 + max(hull, 0.0) / MOUTH_DEPTH_MM
+    return FLOOR_GAP_MM + MOUTH_GAP_MM / (deeper * deeper)
+
+
+@njit(cache=True, nogil=True, inline="always", fastmath=True)
 def below_pia(f: Field) -> float:
     """Distance to the healthy pia from the fields of a point, positive in tissue."""
     hull, more = float(f[0]), float(f[7])
-    gap = (FLOOR_GAP_MM + MOUTH_GAP_MM * math.exp(-max(hull, 0.0) / MOUTH_DEPTH_MM)) / 2
+    gap = gap_mm(hull) / 2
     depth = _rounded(hull, _to_sheet(f[1], f[2], gap))
     depth = min(depth, _rounded(hull, _to_sheet(f[3], f[4], gap)))
     return min(depth, _rounded(hull, _to_sheet(f[5], f[6], gap))) + more
