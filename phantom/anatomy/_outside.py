@@ -134,4 +134,5 @@ def paint_outside(
             paint(mixture, CSF, covered(dura + DURA_MM, dx, dy, dz, spread))
         paint_solids(mixture, veins, x, y, z, spread, skin, 0.0)
         for tissue in range(ROWS):
-            fractions[tissue, n] = mixture[tissue]
+            if mixture[tissue] != 0.0:
+                fractions[tissue, n] = mixture[tissue]
