@@ -83,7 +83,13 @@ def want(ledger: Ledger, connection: sa.Connection, study_uid: str, version: int
         return
     if row["state"] == JobState.SUPERSEDED:
         ledger.move(Kind.JOB, wanted.job_id, Event.REPLAYED, wanted.reason, connection=connection, attempts=0)
-    connection.execute(jobs.update().where(jobs.c.job_id == wanted.job_id).values(study_version=version))
+    newest: dict[str, Any] = {"study_version": version}
+    if row["state"] == JobState.WAITING and row["reason"] != wanted.reason:  # it waits for something else now
+        newest["reason"] = wanted.reason
+        ledger.note(
+            connection, Kind.JOB, wanted.job_id, study_uid, Event.PLANNED, row["state"], row["state"], wanted.reason
+        )
+    connection.execute(jobs.update().where(jobs.c.job_id == wanted.job_id).values(**newest))
 
 
 def supersede(ledger: Ledger, connection: sa.Connection, job: Row, reason: str) -> None:

@@ -164,6 +164,21 @@ def test_what_cannot_run_waits_with_its_reason_and_the_report_is_made_all_the_sa
     assert "not run" in told
 
 
+def test_a_job_that_waits_for_something_else_than_before_says_for_what(house: Callable[..., House]) -> None:
+    here = house("good", needs=(Need("dwi", RoleKind.DWI), Need("t1", RoleKind.T1)))
+    here.receive(series_of(series=3, description="another"))
+    here.until_finished()
+    first = here.job("good")
+    assert (first["state"], first["reason"]) == ("waiting", "no DWI series; no T1 series")
+    here.receive(series_of(series=1))
+    here.until(lambda: here.study()["version"] > first["study_version"])
+    here.until_finished()
+    later = here.job("good")
+    assert (later["job_id"], later["state"], later["reason"]) == (first["job_id"], "waiting", "no T1 series")
+    told = [row["reason"] for row in here.ledger.all(sa.select(events).where(events.c.subject == first["job_id"]))]
+    assert told == [first["reason"], later["reason"]]
+
+
 def test_a_job_that_fails_is_tried_three_times_and_then_dead_with_its_reason(house: Callable[..., House]) -> None:
     here = house("raises", "good")
     here.receive(series_of())
