@@ -22,11 +22,11 @@ from bench.row import Better, Row, absolute
 from dicom_io.classify import Role, classify_all
 from dicom_io.facts import facts
 from dicom_io.header import SeriesHeader, read_folder, read_series
+from phantom import diffusion, plan
 from phantom.dialects.identity import Identity
 from phantom.dialects.registry import WRITERS
-from phantom.dialects.series import Acquired
+from phantom.dialects.series import Acquired, Sequence
 from phantom.examination import Dialect
-from phantom.patient import DWI_FIELD_MM, DWI_SEQUENCE, T1_FIELD_MM, T1_SEQUENCE
 from phantom.sequences import dwi
 from phantom.slab import Plane, Slab
 
@@ -36,6 +36,7 @@ PACKED = Path(__file__).parents[2] / "shared" / "data"
 SPEED_SET, SPEED_SERIES = "philips-elition-study", "s2201"
 PHANTOM_VOXEL_MM = 4.0  # routing looks at headers: the fields of view are a head's, the pixels need not be
 PHANTOM_DIRECTIONS, PHANTOM_REVERSED = 12, 3
+SHELLS = dwi.Shell(1000.0, PHANTOM_DIRECTIONS), dwi.Shell(2500.0, PHANTOM_DIRECTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +88,24 @@ def route() -> list[Routed]:
 
 def phantom_series() -> dict[int, tuple[Acquired, tuple[str, str]]]:
     """Series of one examination by number, and the role and body that each has: T1, one shell, two, reverse phase."""
-    head = _slab(T1_FIELD_MM, Plane.SAGITTAL)
-    brain = _slab(DWI_FIELD_MM, Plane.AXIAL)
-    directions = dwi.directions(PHANTOM_DIRECTIONS)
-    weighted = np.full(PHANTOM_DIRECTIONS, 1000.0)
-    zero = np.zeros((1, 3))
+    head = _slab(plan.T1_FIELD_MM, Plane.SAGITTAL)
+    one_shell = dwi.Protocol(shells=SHELLS[:1])
+    two_shells = dwi.Protocol(shells=SHELLS, reversed_unweighted=PHANTOM_REVERSED)
+    reverse = diffusion.reversed_protocol(two_shells)
+    series = [
+        (Acquired(plan.T1, head, _pixels(head, 1)), "T1"),
+        (_diffusion(plan.diffusion(one_shell), one_shell), "DWI"),
+        (_diffusion(replace(plan.diffusion(two_shells), number=401), two_shells), "DWI"),
+        (_diffusion(plan.reversed_diffusion(two_shells), reverse), "field map"),
+    ]
+    return {acquired.sequence.number: (acquired, (role, "brain")) for acquired, role in series}
 
-    def diffusion(number: int, b: dwi.Floats, g_lps: dwi.Floats, *, positive: bool = True) -> Acquired:
-        sequence = replace(DWI_SEQUENCE, number=number, phase_positive=positive)
-        return Acquired(sequence, brain, _pixels(brain, len(b)), b, g_lps)
 
-    one_shell = diffusion(301, np.r_[0.0, weighted], np.vstack([zero, directions]))
-    two_shells = diffusion(302, np.r_[0.0, weighted, 2.5 * weighted], np.vstack([zero, directions, directions]))
-    reverse = np.zeros(PHANTOM_REVERSED)
-    reversed_phase = diffusion(303, reverse, np.zeros((PHANTOM_REVERSED, 3)), positive=False)
-    return {
-        T1_SEQUENCE.number: (Acquired(T1_SEQUENCE, head, _pixels(head, 1)), ("T1", "brain")),
-        301: (one_shell, ("DWI", "brain")),
-        302: (two_shells, ("DWI", "brain")),
-        303: (reversed_phase, ("field map", "brain")),
-    }
+def _diffusion(sequence: Sequence, protocol: dwi.Protocol) -> Acquired:
+    where = _slab(plan.DWI_FIELD_MM, Plane.AXIAL)
+    b, g_lps = dwi.table(protocol)
+    times = plan.slice_times_ms(where.shape[2], protocol.tr_ms)
+    return Acquired(sequence, where, _pixels(where, len(b)), b, g_lps, times)
 
 
 def _slab(field_mm: tuple[float, float, float], plane: Plane) -> Slab:

@@ -18,7 +18,6 @@ from scipy.optimize import brentq
 
 from phantom.anatomy import bundles
 from phantom.anatomy.change import Bump
-from phantom.anatomy.fibres import System
 from phantom.anatomy.parcels import MIDLINE, Parcel, Side, Structure
 from phantom.tissue import BUNDLE, BUNDLE_SHARE, HINDERED_MD
 
@@ -364,20 +363,6 @@ class Disease:
                     found.append(Bump(centre, place.sigma_mm, -rate * years * place.amount))
         return tuple(found)
 
-    @property
-    def corticospinal(self) -> dict[Side, float]:
-        """Severity of each struck corticospinal tract as a whole."""
-        whole = {side: self.at("corticospinal tract", side) for side in HEMISPHERES}
-        return {side: severity for side, severity in whole.items() if severity > 0}
-
-    def extra_radial(self) -> dict[tuple[System, Side], float]:
-        """Radial diffusivity that is added by system and side, um2/ms."""
-        return {(System.CORTICOSPINAL, side): EXTRA_RADIAL * share for side, share in self.corticospinal.items()}
-
-
-# Radial diffusivity added inside a bundle at severity 1, um2/ms: FA of a voxel full of the tract falls by 15 per cent.
-EXTRA_RADIAL = 0.10
-
 
 def _place(parcel: Parcel) -> tuple[str, Side]:
     return parcel.structure, parcel.side
@@ -424,4 +409,3 @@ BULBAR = Disease("bulbar", _everywhere(0.2, 0.2, 1, *HEMISPHERES))
 LIMB_LEFT = Disease("limb-left", _everywhere(1, 1, 0, Side.RIGHT))
 LIMB_RIGHT = Disease("limb-right", _everywhere(1, 1, 0, Side.LEFT))
 PRESETS: dict[str, Disease] = {one.name: one for one in (HEALTHY, EARLY, LATE, BULBAR, LIMB_LEFT, LIMB_RIGHT)}
-ONE_SIDED = Disease("one-sided", _everywhere(1, 1, 1, Side.RIGHT))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from phantom.disease import ONE_SIDED, Condition
+from phantom.disease import EARLY, Condition
 from phantom.sequences.artefacts import Artefacts
 from phantom.sequences.dwi import Protocol
 
@@ -38,7 +38,7 @@ class Examination:
     0 = no noise. visit: 0 = first; years_between: from one visit to the next. breakages: names of `breakages`.
     """
 
-    disease: Condition = ONE_SIDED
+    disease: Condition = EARLY
     seed: int = 7
     dialect: Dialect = Dialect.PHILIPS
     resolution_mm: float = 2.0

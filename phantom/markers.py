@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from analyses.contract import MapImage
 from analyses.quantities import FA, Quantity
+from phantom import plan
 from phantom.dialects import philips
 from phantom.dialects.identity import Identity
 from phantom.dialects.series import MAXIMUM_STORED, Acquired
-from phantom.patient import DWI_SEQUENCE, T1_SEQUENCE
 from phantom.sequences import dwi
 from phantom.slab import Plane, Slab
 
+DWI_SEQUENCE, T1_SEQUENCE = plan.diffusion(dwi.Protocol()), plan.T1
 SHAPE = (20, 24, 12)
 VOXEL_MM = (2.5, 2.5, 3.0)
 CENTRE_RAS = (3.1, 11.7, 22.3)

@@ -1,280 +1,229 @@
 """The digital patient: one head, scanned as T1 and DWI, written as a scanner's DICOM, with its truth.
 
-Everything follows from the parameters: the same parameters give the same bytes and the same UIDs.
+Everything follows from the examination: the same one gives the same bytes and the same UIDs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import datetime
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from analyses.contract import Statistic
-from analyses.quantities import AD, BRAIN, FA, MD, RD, VOLUME, WHITE_MATTER, Quantity
-from phantom import scan, tolerances, truth
-from phantom.anatomy import fibres, template
-from phantom.anatomy.head import LESION_CENTRE_MM, Head
+from analyses.contract import RoleKind
+from analyses.registry import ANALYSES
+from phantom import anatomical_truth, breakages, diffusion, diffusion_truth, plan, t1, truth
+from phantom.anatomy import template
+from phantom.anatomy.adult import Adult
+from phantom.anatomy.change import Bumps, Change, Unchanged
+from phantom.anatomy.deep import LESION_CENTRE_MM
+from phantom.anatomy.person import Person
 from phantom.anatomy.warp import random_warp
-from phantom.dialects import philips
 from phantom.dialects.identity import Identity
-from phantom.dialects.series import MAXIMUM_STORED, Acquired, Kind, Sequence
-from phantom.disease import ONE_SIDED, Disease
-from phantom.regions import Maps, Region, body_regions, expected_regions
+from phantom.dialects.registry import WRITERS
+from phantom.dialects.series import MAXIMUM_STORED, Acquired
+from phantom.disease import Condition
+from phantom.examination import Dialect, Examination, Technique
 from phantom.sequences import dwi, mprage
-from phantom.sequences.noise import rician
-from phantom.slab import LPS_TO_RAS, Plane, Slab, rotation
+from phantom.slab import Slab, rotation
 from phantom.tissue import Tissue
-from phantom.tolerances import Measured
-from phantom.truth import Kind as TruthKind
-from phantom.truth import TrueMeasurement, TrueSeries, Truth
+from phantom.truth import Refusal, TimePoint, TrueMeasurement, TrueSeries, Truth
 
-VERSION = "1"
-DWI_FIELD_MM = (224.0, 224.0, 148.0)
-T1_FIELD_MM = (250.0, 250.0, 176.0)  # rows run front to back, columns head to foot, slices across
-DWI_CENTRE_MM = (0.0, -18.0, 4.0)  # of the field, from the anterior commissure
-T1_CENTRE_MM = (0.0, -12.0, -22.0)
-WARP_RMS_MM = 2.5
+VERSION = "2"
+WARP_RMS_MM = 3.0
 TILT_SD_DEG = 3.0
 SHIFT_SD_MM = 3.0
-T1_SNR = 30.0
-BRIGHTEST_STORED = 3600.0
-COIL_REACH_MM = 100.0
-MPRAGE, DIFFUSION = mprage.Protocol(), dwi.Protocol()
-
-DWI_SEQUENCE = Sequence(
-    number=301,
-    kind=Kind.DWI,
-    description="DTI_32dir_b1000",
-    tr_ms=DIFFUSION.tr_ms,
-    te_ms=DIFFUSION.te_ms,
-    flip_deg=90,
-    time="102000",
-    duration_s=185.0,
-    phase_encoding="COL",
-    echo_train=57,
-    epi_factor=57,
-    bandwidth_hz=2494,
-    readout_ms=25.6,
-)
-T1_SEQUENCE = Sequence(
-    number=201,
-    kind=Kind.MPRAGE,
-    description="Sag3D MPRAGE",
-    tr_ms=MPRAGE.tr_ms,
-    te_ms=MPRAGE.te_ms,
-    flip_deg=MPRAGE.flip_deg,
-    time="101600",
-    duration_s=301.0,
-    phase_encoding="ROW",
-    ti_ms=MPRAGE.ti_ms,
-    cycle_ms=MPRAGE.cycle_ms,
-    echo_train=MPRAGE.pulses,
-)
+T1_SNR = 30.0  # of white matter
+T1_BRIGHTEST_STORED = 3000.0  # stored value of fat, the brightest of all, where the coils are most sensitive
+FIRST_VISIT = datetime.date(2026, 1, 2)
+DAYS_A_YEAR = 365.25
+FINEST_T1_MM = 1.0
 
 Progress = Callable[[int, int], None]
-Triple = tuple[float, float, float]
 
 
 def _silent(done: int, total: int) -> None:  # noqa: ARG001
     return
 
 
+def _stream(seed: int, *place: int) -> np.random.SeedSequence:
+    """A stream of random numbers by its place: none depends on how much another one was used."""
+    return np.random.SeedSequence(seed, spawn_key=place)
+
+
+_WARP, _POSE, _T1, _DWI, _REVERSED, _DELIVERY = range(6)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Patient:
-    """A head in the scanner and the fibres in it; each stream of random numbers is its own."""
+    """The person at a visit, how the head was pitched, and the person as the first visit saw it."""
 
-    head: Head
-    fibres: npt.NDArray[np.float32]
-    tilt_deg: tuple[float, float, float]
-    t1_noise: np.random.Generator
-    dwi_noise: np.random.Generator
-    template_digest: str
+    person: Person
+    pitch_deg: float
+    first: Change
 
     @classmethod
-    def born(cls, seed: int, disease: Disease) -> Patient:
-        """The patient of a seed: warp, and how the head lies in the scanner."""
-        streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(4)]
-        maps = template.load()
-        pitch, roll, yaw = (float(v) for v in streams[1].normal(0, TILT_SD_DEG, 3))
-        x, y, z = (float(v) for v in streams[1].normal(0, SHIFT_SD_MM, 3))
-        head = Head(maps, random_warp(streams[0], WARP_RMS_MM), rotation((pitch, roll, yaw)), (x, y, z))
-        tensor = fibres.white_matter_tensor(disease.extra_radial())
-        return cls(head, tensor, (pitch, roll, yaw), streams[2], streams[3], maps.digest)
-
-    def dwi_slab(self, voxel_mm: float) -> Slab:
-        """Axial slices over the whole brain."""
-        return self._slab(Plane.AXIAL, DWI_FIELD_MM, DWI_CENTRE_MM, voxel_mm)
-
-    def t1_slab(self, voxel_mm: float) -> Slab:
-        """Sagittal slices over the whole head."""
-        return self._slab(Plane.SAGITTAL, T1_FIELD_MM, T1_CENTRE_MM, voxel_mm)
-
-    def _slab(self, plane: Plane, field_mm: Triple, centre_mm: Triple, voxel_mm: float) -> Slab:
-        """A slab angled with the head's pitch, as a technologist plans it; even counts of voxels."""
-        x, y, z = self.head.centre_ras + self.head.placement @ np.array(centre_mm)
-        columns, rows, slices = (2 * round(edge / voxel_mm / 2) for edge in field_mm)
-        # The tilt is in LPS: a turn about x there runs the other way than in RAS.
-        tilt = (-self.tilt_deg[0], 0.0, 0.0)
-        centre = (float(x), float(y), float(z))
-        return Slab.around(centre, (columns, rows, slices), (voxel_mm,) * 3, plane, tilt)
+    def born(cls, examination: Examination) -> Patient:
+        """The patient of a seed at a visit: the same warp, another pose, and what time did."""
+        seed, visit = examination.seed, examination.visit
+        disease = examination.disease
+        body = Adult(template.load(), disease.thinning_mm())
+        warp = random_warp(np.random.default_rng(_stream(seed, _WARP)), WARP_RMS_MM)
+        pose = np.random.default_rng(_stream(seed, _POSE, visit))
+        pitch, roll, yaw = (float(v) for v in pose.normal(0, TILT_SD_DEG, 3))
+        x, y, z = (float(v) for v in pose.normal(0, SHIFT_SD_MM, 3))
+        straight = Person(body, warp, rotation((pitch, roll, yaw)), (x, y, z))
+        # Neither visit is the true one: the body of the tables lies midway between the first two.
+        now, first = (_changed(straight, disease, (n - 0.5) * examination.years_between) for n in (visit, 0))
+        return cls(replace(straight, change=now), pitch, first)
 
 
-def _stored(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint16]:
-    return np.asarray(np.minimum(np.rint(image * np.float32(scale)), MAXIMUM_STORED), np.uint16)
+def _changed(person: Person, disease: Condition, years: float) -> Change:
+    """What `years` of the disease make of a person: its bumps carried to where the person has their centres."""
+    bumps = []
+    for bump in disease.atrophy(years):
+        x, y, z = (float(v) for v in person.unwarped(bump.centre_mm))
+        bumps.append(replace(bump, centre_mm=(x, y, z)))
+    return Bumps(tuple(bumps)) if bumps else Unchanged()
 
 
-def diffusion_series(
-    body: scan.DiffusionBody, b: dwi.Floats, gradients_ras: dwi.Floats, sigma: float, random: np.random.Generator
-) -> npt.NDArray[np.uint16]:
-    """Stored values (x, y, z, volume) of a diffusion series with Rician noise of `sigma` (unit of the b = 0 signal)."""
-    scale = BRIGHTEST_STORED / dwi.unweighted_signal(Tissue.VITREOUS, DIFFUSION)
-    series = np.empty((*body.unweighted.shape, len(b)), np.uint16)
-
-    def measure(volume: int, own: np.random.Generator) -> None:
-        signal = body.unweighted * dwi.attenuation(body.tensor, float(b[volume]), gradients_ras[volume])
-        series[..., volume] = _stored(rician(signal, sigma, own), scale)
-
-    with ThreadPoolExecutor(scan.THREADS) as threads:
-        list(threads.map(measure, range(len(b)), random.spawn(len(b))))
-    return series
+def date_of(examination: Examination) -> str:
+    """Day of a visit, YYYYMMDD."""
+    days = round(examination.visit * examination.years_between * DAYS_A_YEAR)
+    return (FIRST_VISIT + datetime.timedelta(days=days)).strftime("%Y%m%d")
 
 
-def _scan_t1(patient: Patient, slab: Slab, noisy: bool) -> npt.NDArray[np.uint16]:
-    image = scan.t1_weighted(patient.head, slab, MPRAGE, COIL_REACH_MM)
-    if noisy:
-        image = rician(image, mprage.signal(Tissue.WHITE, MPRAGE) / T1_SNR, patient.t1_noise)
-    return _stored(image, BRIGHTEST_STORED / float(image.max()))
+def identity_of(examination: Examination, visit: int | None = None) -> Identity:
+    """Names of a study in DICOM, at this or another visit."""
+    at = examination if visit is None else replace(examination, visit=visit)
+    return Identity(f"{VERSION} {at!r}", at.seed, date_of(at), at.disease.name)
 
 
-def _measurements(
-    maps: Maps, regions: dict[str, Region], kind: TruthKind, voxel_ml: float, shifts: Mapping[str, tolerances.Shift]
-) -> list[TrueMeasurement]:
-    found = []
-    for site, region in regions.items():
-        count = int(region.sum())
-        numbers: list[tuple[Quantity, Statistic, float]] = [(VOLUME, Statistic.TOTAL, count * voxel_ml)]
-        for quantity in (FA, MD, AD, RD):
-            values = maps[quantity.name][region].astype(np.float64)
-            numbers += [(quantity, Statistic.MEAN, float(values.mean()))]
-            numbers += [(quantity, Statistic.MEDIAN, float(np.median(values)))]
-        for quantity, statistic, value in numbers:
-            tolerance = tolerances.of(quantity, value, statistic, shifts[site])
-            found.append(TrueMeasurement("dti", quantity, site, value, kind, tolerance, count, statistic))
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scanned:
+    """A series with what it is to a classifier."""
+
+    role: RoleKind
+    acquired: Acquired
 
 
-def _all_measurements(
-    body: scan.DiffusionBody, maps: Maps, regions: dict[str, Region], measured: Measured, voxel_ml: float
-) -> tuple[TrueMeasurement, ...]:
-    random = np.random.default_rng(0)  # its own: a tolerance is no part of the patient
-    shifts = {site: tolerances.noise_shift(body, region, measured, random) for site, region in regions.items()}
-    expected = _measurements(maps, regions, TruthKind.EXPECTED, voxel_ml, shifts)
-    put_in = _measurements(maps, body_regions(body), TruthKind.BODY, voxel_ml, shifts)
-    widened = [
-        replace(truly, tolerance=tolerances.widened(perfect.tolerance, truly.value - perfect.value))
-        for truly, perfect in zip(put_in, expected, strict=True)
-    ]
-    return (*expected, *widened)
+def _scan_t1(patient: Patient, slab: Slab, examination: Examination) -> tuple[_Scanned, t1.T1Body]:
+    person, protocol, artefacts = patient.person, plan.MPRAGE, examination.artefacts
+    body = t1.see(person, slab, protocol, artefacts.bias)
+    sigma = mprage.signal(Tissue.WHITE, protocol) / T1_SNR if examination.snr > 0 else 0.0
+    random = np.random.default_rng(_stream(examination.seed, _T1, examination.visit))
+    image = t1.acquire(body, person, slab, protocol, artefacts, sigma, random)
+    scale = T1_BRIGHTEST_STORED / (mprage.signal(Tissue.FAT, protocol) * (1 + artefacts.bias))
+    stored = np.minimum(np.rint(image * np.float32(scale)), MAXIMUM_STORED).astype(np.uint16)
+    return _Scanned(RoleKind.T1, Acquired(plan.T1, slab, stored[..., None])), body
 
 
-def _write_maps(
-    folder: Path, body: scan.DiffusionBody, maps: Maps, regions: dict[str, Region], slab: Slab
-) -> dict[str, str]:
-    images: dict[str, npt.NDArray[np.generic]] = {
-        **maps,
-        "brain": body.brain,
-        "white_matter": body.white,
-        "tensor_ras": np.moveaxis(body.tensor, 0, -1),
-        "expected_brain": regions[BRAIN].astype(np.uint8),
-        "expected_white_matter": regions[WHITE_MATTER].astype(np.uint8),
-    }
-    files = {name: f"truth/{name}.nii.gz" for name in images}
-    for name, data in images.items():
-        truth.write_map(folder / files[name], data, slab.affine)
-    return files
+def _scan_dwi(
+    patient: Patient, slab: Slab, examination: Examination, protocol: dwi.Protocol
+) -> tuple[list[_Scanned], diffusion.DiffusionBody]:
+    person, artefacts = patient.person, examination.artefacts
+    body = diffusion.see(person, slab, protocol, examination.disease)
+    painted = body
+    if artefacts.gibbs:
+        painted = diffusion.see(person, diffusion.finer(slab), protocol, examination.disease)
+    sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / examination.snr if examination.snr > 0 else 0.0
+    times = plan.slice_times_ms(slab.shape[2], protocol.tr_ms)
+    runs = [(plan.diffusion(protocol), protocol, _DWI)]
+    if protocol.reversed_unweighted:
+        runs.append((plan.reversed_diffusion(protocol), diffusion.reversed_protocol(protocol), _REVERSED))
+    scanned = []
+    for sequence, played, stream in runs:
+        seed = _stream(examination.seed, stream, examination.visit)
+        data, _ = diffusion.acquire(painted, person, slab, played, artefacts, sigma, seed, sequence.phase_positive)
+        b, g_lps = breakages.table(examination.breakages, *dwi.table(played), slab)
+        role = RoleKind.DWI if (b > 0).any() else RoleKind.FIELD_MAP
+        scanned.append(_Scanned(role, Acquired(sequence, slab, data, b, g_lps, times)))
+    return scanned, body
 
 
-def make(
-    folder: Path,
-    seed: int = 7,
-    resolution_mm: float = 2.0,
-    snr: float = 30.0,
-    disease: Disease = ONE_SIDED,
-    protocol: dwi.Protocol = DIFFUSION,
-    progress: Progress = _silent,
-) -> Truth:
-    """Scan the patient of a seed and write the study to `folder/dicom`, its truth to `folder/truth.json`.
+def objects(dialect: Dialect, acquired: Acquired) -> int:
+    """How many DICOM objects a dialect makes of a series."""
+    slices, volumes = (int(count) for count in acquired.data.shape[2:])
+    if dialect is Dialect.PHILIPS_ENHANCED:
+        return 1
+    mosaic = dialect is Dialect.SIEMENS and acquired.diffusion
+    return volumes if mosaic or dialect is Dialect.SIEMENS_XA else slices * volumes
 
-    resolution_mm: DWI voxel; the T1 has half of it, not less than 1 mm. snr: white matter at b = 0; 0 = no noise.
-    progress(done, total): objects written.
+
+def make(folder: Path, examination: Examination | None = None, progress: Progress = _silent) -> Truth:
+    """Scan the patient and write the study to `folder/dicom`, truth maps to `folder/truth`, and `folder/truth.json`.
+
+    progress(done, total): objects written. Raises `breakages.UnknownBreakage`, `deliveries.CannotSpoil`.
     """
-    patient = Patient.born(seed, disease)
-    parameters: dict[str, object] = {
-        "version": VERSION,
-        "seed": seed,
-        "body": f"nilearn MNI152 {patient.template_digest[:12]}",
-        "dialect": "philips",
-        "resolution_mm": resolution_mm,
-        "snr": snr,
-        "corticospinal_severity": {str(side): value for side, value in disease.corticospinal.items()},
-        "b": protocol.b,
-        "directions": protocol.directions,
-        "unweighted": protocol.unweighted,
-    }
-    identity = Identity(repr(sorted(parameters.items())), seed)
-    t1_slab, slab = patient.t1_slab(max(1.0, resolution_mm / 2)), patient.dwi_slab(resolution_mm)
-    b, gradients_lps = dwi.table(protocol)
-    total = t1_slab.shape[2] + slab.shape[2] * len(b)
-    counted = 0
+    asked = examination or Examination()
+    protocol = breakages.protocol(asked.breakages, asked.diffusion)
+    patient, identity = Patient.born(asked), identity_of(asked)
+    scanned: list[_Scanned] = []
+    measurements: list[TrueMeasurement] = []
+    files: dict[str, str] = {}
 
-    t1 = _scan_t1(patient, t1_slab, noisy=snr > 0)
-    for _ in philips.write(
-        folder / "dicom" / str(T1_SEQUENCE.number), Acquired(T1_SEQUENCE, t1_slab, t1[..., None]), identity
-    ):
-        counted += 1
-        progress(counted, total)
-    body = scan.diffusion_body(patient.head, patient.fibres, slab, protocol)
-    sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / snr if snr > 0 else 0.0
-    gradients_ras = gradients_lps * LPS_TO_RAS
-    data = diffusion_series(body, b, gradients_ras, sigma, patient.dwi_noise)
-    for _ in philips.write(
-        folder / "dicom" / str(DWI_SEQUENCE.number), Acquired(DWI_SEQUENCE, slab, data, b, gradients_lps), identity
-    ):
-        counted += 1
-        progress(counted, total)
-    maps = dwi.scalars(body.tensor)
-    regions = expected_regions(body, maps, slab, b, gradients_ras)
-    voxel_ml = float(np.prod(slab.voxel_mm)) / 1000
-    x, y, z = (float(v) for v in patient.head.scanner(LESION_CENTRE_MM))
+    def keep(made: tuple[tuple[TrueMeasurement, ...], dict[str, npt.NDArray[np.generic]]], slab: Slab) -> None:
+        measurements.extend(made[0])
+        for name, data in made[1].items():
+            files[name] = f"truth/{name}.nii.gz"
+            truth.write_map(folder / files[name], data, slab.affine)
+
+    if Technique.T1 in asked.techniques:
+        slab = plan.t1_slab(patient.person, patient.pitch_deg, max(FINEST_T1_MM, asked.resolution_mm / 2))
+        slab = breakages.slab(asked.breakages, slab)
+        series, body = _scan_t1(patient, slab, asked)
+        scanned.append(series)
+        keep(anatomical_truth.of(patient.person, patient.first, body, slab, asked), slab)
+    if Technique.DWI in asked.techniques:
+        slab = plan.dwi_slab(patient.person, patient.pitch_deg, asked.resolution_mm)
+        slab = breakages.slab(asked.breakages, slab)
+        runs, seen = _scan_dwi(patient, slab, asked, protocol)
+        scanned += runs
+        keep(diffusion_truth.of(seen, protocol, asked), slab)
+    series_written = tuple(_write(folder, asked, identity, scanned, progress))
+    breakages.files(asked.breakages, folder / "dicom", np.random.default_rng(_stream(asked.seed, _DELIVERY)))
+    x, y, z = (float(v) for v in patient.person.scanner(LESION_CENTRE_MM))
     record = Truth(
         folder,
-        parameters,
+        truth.parameters(asked, VERSION, patient.person.body.name),
         identity.study_uid,
-        _series(identity, t1_slab, slab, b, gradients_lps),
-        _all_measurements(body, maps, regions, Measured(b, gradients_ras, sigma), voxel_ml),
-        _write_maps(folder, body, maps, regions, slab),
+        series_written,
+        tuple(measurements),
+        files,
         (x, y, z),
+        not_run=truth.left_out(ANALYSES, series_written),
+        refuse=_refusals(asked, protocol),
+        timepoints=tuple(
+            TimePoint(n, n * asked.years_between, identity_of(asked, n).study_uid) for n in range(asked.visit + 1)
+        ),
     )
     truth.write(record)
     return record
 
 
-def _series(
-    identity: Identity, t1: Slab, slab: Slab, b: dwi.Floats, g_lps: dwi.Floats
-) -> tuple[TrueSeries, TrueSeries]:
-    g = tuple((float(x), float(y), float(z)) for x, y, z in g_lps)
-    return (
-        TrueSeries(identity.uid(T1_SEQUENCE.number), "T1", str(T1_SEQUENCE.number), t1.shape[2]),
-        TrueSeries(
-            identity.uid(DWI_SEQUENCE.number),
-            "DWI",
-            str(DWI_SEQUENCE.number),
-            slab.shape[2] * len(b),
-            tuple(map(float, b)),
-            g,
-        ),
-    )
+def _refusals(asked: Examination, played: dwi.Protocol) -> tuple[Refusal, ...]:
+    """Analyses that must not run on a study that is spoilt on purpose."""
+    names = breakages.refused(asked.breakages, asked.dialect, played)
+    if breakages.EVERY in names:
+        names = tuple(analysis.name for analysis in ANALYSES)
+    return tuple(Refusal(name) for name in names)
+
+
+def _write(
+    folder: Path, asked: Examination, identity: Identity, scanned: list[_Scanned], progress: Progress
+) -> Iterator[TrueSeries]:
+    """Write every series in the examination's dialect."""
+    total = sum(objects(asked.dialect, one.acquired) for one in scanned)
+    counted = 0
+    for one in scanned:
+        number = one.acquired.sequence.number
+        before = counted
+        for _ in WRITERS[asked.dialect](folder / "dicom" / str(number), one.acquired, identity):
+            counted += 1
+            progress(counted, total)
+        g = tuple((float(x), float(y), float(z)) for x, y, z in one.acquired.gradients_lps)
+        b = tuple(map(float, one.acquired.b))
+        yield TrueSeries(identity.uid(number), one.role.value, str(number), counted - before, b, g)

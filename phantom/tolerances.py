@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyses.contract import Statistic
 from analyses.quantities import FA, VOLUME, Quantity
 from phantom.anatomy.fibres import SIX
-from phantom.scan import DiffusionBody
+from phantom.diffusion import DiffusionBody
 from phantom.sequences import dwi
 from phantom.truth import Allowance, Cause, Tolerance
 

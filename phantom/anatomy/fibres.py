@@ -24,33 +24,6 @@ from phantom.anatomy._tubes import CELL_MM, COLUMNS, FIBRES
 from phantom.anatomy.body import Points, Steps
 from phantom.anatomy.bundles import Tube, tubes
 from phantom.anatomy.parcels import Side
-from phantom.anatomy.tensor_field import (  # the former tensor field; goes with its last user
-    GRID_MM as GRID_MM,
-)
-from phantom.anatomy.tensor_field import (
-    LOWER_MM as LOWER_MM,
-)
-from phantom.anatomy.tensor_field import (
-    PAIRED as PAIRED,
-)
-from phantom.anatomy.tensor_field import (
-    SHAPE as SHAPE,
-)
-from phantom.anatomy.tensor_field import (
-    SIX as SIX,
-)
-from phantom.anatomy.tensor_field import (
-    Bundle as Bundle,
-)
-from phantom.anatomy.tensor_field import (
-    System as System,
-)
-from phantom.anatomy.tensor_field import (
-    tube as tube,
-)
-from phantom.anatomy.tensor_field import (
-    white_matter_tensor as white_matter_tensor,
-)
 from phantom.tissue import BUNDLE
 from phantom.tissue import BUNDLE_SHARE as BUNDLE_SHARE
 
@@ -61,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 Field = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.uint8]
 
+# Positions of xx, xy, xz, yy, yz, zz in a 3x3 matrix; tensors are (6, ...) in this order everywhere in the phantom.
+SIX = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 SAMPLE_MM = 0.5  # of the centre curve between rows of its table
 SUBSAMPLE_MM = 0.7  # a voxel is looked at on a lattice of about this step
 SUBSAMPLES = (3, 8)  # least and most of them along an edge

@@ -9,6 +9,8 @@ import pydicom
 import pytest
 
 from phantom import patient
+from phantom.disease import LIMB_LEFT as ONE_SIDED
+from phantom.examination import Examination
 from phantom.truth import Truth
 
 COARSE_MM = 4.0
@@ -18,12 +20,12 @@ ReadSeries = Callable[[Path], dict[tuple[float, tuple[float, ...]], npt.NDArray[
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    return patient.make(tmp_path_factory.mktemp("clean"), resolution_mm=COARSE_MM, snr=0)
+    return patient.make(tmp_path_factory.mktemp("clean"), Examination(ONE_SIDED, resolution_mm=COARSE_MM, snr=0))
 
 
 @pytest.fixture(scope="session")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    return patient.make(tmp_path_factory.mktemp("noisy"), resolution_mm=COARSE_MM)
+    return patient.make(tmp_path_factory.mktemp("noisy"), Examination(ONE_SIDED, resolution_mm=COARSE_MM))
 
 
 @pytest.fixture(scope="session")

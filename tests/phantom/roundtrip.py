@@ -15,13 +15,13 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
-from phantom import markers
+from phantom import markers, plan
 from phantom.dialects.identity import Identity
 from phantom.dialects.registry import WRITERS
 from phantom.dialects.series import Acquired
 from phantom.examination import Dialect
-from phantom.patient import DWI_SEQUENCE, T1_SEQUENCE
-from phantom.slab import LPS_TO_RAS, Slab
+from phantom.sequences import dwi
+from phantom.slab import LPS_TO_RAS, Plane, Slab
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,9 @@ COUNT = len(DIRECTIONS)
 ONE_SHELL = np.r_[0.0, np.full(COUNT, 1000.0)]
 # b = 0 first, in the middle and last: no dialect may tell volumes by their place in the series
 TWO_SHELLS = np.r_[0.0, np.full(COUNT, 1000.0), 0.0, np.full(COUNT, 2500.0), 0.0]
-READ_OUT_MS = 25.6
+DWI_SEQUENCE, T1_SEQUENCE = plan.diffusion(dwi.Protocol()), plan.T1
+VOXEL_MM = (2.5, 2.2, 3.0)
+READ_OUT_MS = DWI_SEQUENCE.readout_ms
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Read:
         return np.asarray(vectors @ (self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).T)
 
 
+def slab(plane: Plane = Plane.AXIAL, tilted: bool = False, left_handed: bool = False) -> Slab:
+    """The marker box with three different edges to its voxel: swapped spacings would put it elsewhere."""
+    tilt = markers.TILT_DEG if tilted else (0.0, 0.0, 0.0)
+    return Slab.around(markers.CENTRE_RAS, markers.SHAPE, VOXEL_MM, plane, tilt, left_handed)
+
+
 def gradients_of(b: Floats) -> Floats:
     """Directions (volume, 3), the same on every shell; zeros at b = 0."""
     g = np.zeros((len(b), 3))
@@ -58,7 +66,7 @@ def gradients_of(b: Floats) -> Floats:
     return g
 
 
-def diffusion(where: Slab, b: Floats = ONE_SHELL, *, positive: bool = True, number: int = 301) -> Acquired:
+def diffusion(where: Slab, b: Floats = ONE_SHELL, *, positive: bool = True, number: int = plan.DWI_NUMBER) -> Acquired:
     """The box as a diffusion series: every volume has a brightness of its own; odd slices first, as on a scanner."""
     shares = 1 - 0.5 * np.arange(len(b)) / len(b)
     data = np.rint(markers.box()[..., None] * shares).astype(np.uint16)
@@ -66,7 +74,7 @@ def diffusion(where: Slab, b: Floats = ONE_SHELL, *, positive: bool = True, numb
     times = np.zeros(slices)
     order = np.r_[np.arange(0, slices, 2), np.arange(1, slices, 2)]
     times[order] = np.arange(slices) * 400.0
-    sequence = replace(DWI_SEQUENCE, phase_positive=positive, number=number, readout_ms=READ_OUT_MS)
+    sequence = replace(DWI_SEQUENCE, phase_positive=positive, number=number)
     return Acquired(sequence, where, data, b, gradients_of(b), times)
 
 

@@ -1,13 +1,11 @@
-"""Warp, fibres and head against numbers of their own."""
+"""Warp and pose against numbers of their own."""
 
 import numpy as np
 import pytest
 
-from phantom import scan
-from phantom.anatomy import fibres, head, template, warp
-from phantom.anatomy.fibres import PAIRED, SIX, Bundle, System
-from phantom.anatomy.parcels import Side
-from phantom.sequences import dwi
+from phantom.anatomy import template, warp
+from phantom.anatomy.adult import Adult
+from phantom.anatomy.person import Person
 from phantom.slab import Slab, rotation
 
 
@@ -49,83 +47,27 @@ def test_turning_is_the_rotation_of_the_jacobian(bent: warp.Warp) -> None:
     assert np.abs(u @ vt - np.eye(3)).max() > 0.08, "there is something to turn"
 
 
-def test_a_tube_is_as_large_as_its_cross_sections_and_its_fibres_run_along_it() -> None:
-    straight = Bundle("rod", System.ASSOCIATION, ((0, -30, 0), (0, 0, 0), (0, 20, 0), (0, 40, 0)), (4,) * 4, (3,) * 4)
-    points, tangents, volume = fibres.tube(straight)
-    assert volume.sum() == pytest.approx(np.pi * 4 * 3 * 70, rel=0.02)
-    np.testing.assert_allclose(np.abs(tangents[:, 1]), 1, atol=1e-6)
-    assert ((points[:, 0] / 3) ** 2 + (points[:, 2] / 4) ** 2 <= 1.001).all() or (
-        (points[:, 0] / 4) ** 2 + (points[:, 2] / 3) ** 2 <= 1.001
-    ).all()
+@pytest.fixture(scope="module")
+def lying(bent: warp.Warp) -> Person:
+    return Person(Adult(template.load(), {}), bent, rotation((8, 2, -3)), (2, 4, -3))
 
 
-def tensor_at(field: np.ndarray, point: tuple[float, float, float]) -> np.ndarray:
-    i, j, k = np.rint((np.array(point) - fibres.LOWER_MM) / fibres.GRID_MM).astype(int)
-    full = np.empty((3, 3))
-    for value, (row, column) in zip(field[:, i, j, k], SIX, strict=True):
-        full[row, column] = full[column, row] = value
-    return full
-
-
-def test_white_matter_points_along_the_bundle_that_fills_it() -> None:
-    field = fibres.white_matter_tensor({})
-    for bundle in PAIRED[:3]:
-        for sign in (1, -1):
-            before, here, after = (np.array(bundle.points[n], float) * [sign, 1, 1] for n in (4, 5, 6))
-            along = (after - before) / np.linalg.norm(after - before)
-            values, vectors = np.linalg.eigh(tensor_at(field, tuple(here)))
-            assert abs(vectors[:, 2] @ along) > 0.94, bundle.name  # 20 degrees: chord against tangent
-            assert values[2] / values[1] > 2
-    _, across = np.linalg.eigh(tensor_at(field, (0, -14, 26.5)))
-    assert abs(across[0, 2]) > 0.97, "the callosum runs from side to side"
-
-
-def test_damage_raises_radial_diffusivity_on_its_side_only() -> None:
-    healthy = fibres.white_matter_tensor({})
-    struck = fibres.white_matter_tensor({(System.CORTICOSPINAL, Side.RIGHT): 0.1})
-    for sign, change in ((1, 0.1 * fibres.BUNDLE_SHARE), (-1, 0.0)):
-        place = (sign * 23.0, -14.0, 8.0)
-        before, after = (np.linalg.eigvalsh(tensor_at(field, place)) for field in (healthy, struck))
-        np.testing.assert_allclose(after - before, [change, change, 0], atol=0.015)
-    middle = fibres.SHAPE[0] // 2
-    np.testing.assert_array_equal(struck[:, : middle - 2], healthy[:, : middle - 2])
-
-
-def test_the_head_is_placed_where_it_was_put(bent: warp.Warp) -> None:
-    body = head.Head(template.load(), bent, rotation((8, 2, -3)), (2, 4, -3))
-    for landmark in ((0, 0, 0), (-27, 30, 20), (37, -22, 58)):
-        scanner = body.scanner(landmark)
-        shown = body.template(scanner.astype(np.float32)[:, None])[:, 0]
+def test_a_person_is_placed_where_it_was_put(lying: Person) -> None:
+    for landmark in ((0.0, 0.0, 0.0), (-27.0, 30.0, 20.0), (37.0, -22.0, 58.0)):
+        scanner = lying.scanner(landmark)
+        shown = lying.template(scanner.astype(np.float32)[:, None])[:, 0]
         np.testing.assert_allclose(shown, landmark, atol=0.05)
 
 
-def test_shells_lie_round_the_brain_in_order() -> None:
-    body = head.Head(template.load(), warp.random_warp(np.random.default_rng(0), 0.0001), np.eye(3), (0, 0, 0))
-    up = np.stack([np.full(400, 25.0), np.full(400, -20.0), np.linspace(50, 100, 400)]).astype(np.float32)
-    out = body.surface(up)
-    assert (np.diff(out[out > -5]) > 0).all()
-    mixed = dict.fromkeys((layer.tissue for layer in body.layers(up, 0.2)), np.zeros(400, np.float32))
-    total = np.zeros(400, np.float32)
-    for layer in body.layers(up, 0.2):
-        for tissue in mixed:
-            mixed[tissue] = mixed[tissue] * (1 - layer.cover)
-        mixed[layer.tissue] = mixed[layer.tissue] + layer.cover
-        total = total * (1 - layer.cover) + layer.cover
-    thickest = [max(mixed, key=lambda tissue: mixed[tissue][n]) for n in range(400) if total[n] > 0.5]
-    order = [str(t) for n, t in enumerate(thickest) if n == 0 or t is not thickest[n - 1]]
-    assert order[-5:] == ["cerebrospinal fluid", "cortical bone", "marrow", "cortical bone", "fat"]
+def test_a_small_step_in_the_body_is_carried_to_the_same_step_in_the_scanner(lying: Person) -> None:
+    """Two body points half a millimetre apart: where the scanner sees them is where `carry` sends their difference."""
+    for way in np.eye(3):
+        here, there = (lying.scanner((20 + s * way[0], -15 + s * way[1], s * way[2])) for s in (0.0, 0.5))
+        carried = lying.carry(here.astype(np.float32)[:, None])[0] @ way
+        np.testing.assert_allclose((there - here) / 0.5, carried, atol=0.01)
 
 
-@pytest.mark.parametrize("turned", [(0.0, 0.0, 40.0), (25.0, 0.0, 0.0), (0.0, 30.0, 0.0)])
-def test_fibres_turn_with_the_head(turned: tuple[float, float, float]) -> None:
-    straight = warp.random_warp(np.random.default_rng(0), 0.0001)
-    placement = rotation(turned)
-    body = head.Head(template.load(), straight, placement, (2, 4, -3))
-    field = fibres.white_matter_tensor({})
-    for place in ((23.0, -14.0, 8.0), (-23.0, -14.0, 8.0), (0.0, -14.0, 26.0)):
-        _, vectors = np.linalg.eigh(tensor_at(field, place))
-        x, y, z = (float(v) for v in body.scanner(place))
-        seen = scan.diffusion_body(body, field, Slab.around((x, y, z), (2, 2, 2), (1.0, 1.0, 1.0)), dwi.Protocol())
-        tensor = seen.tensor.reshape(6, -1).mean(axis=1)
-        full = tensor[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3)
-        assert abs(np.linalg.eigh(full)[1][:, 2] @ placement @ vectors[:, 2]) > 0.99
+def test_a_voxel_step_is_the_same_length_in_the_body_and_turned_with_the_head(lying: Person) -> None:
+    steps = lying.steps(Slab.around((0, 0, 0), (4, 4, 4), (1.0, 2.0, 3.0)))
+    np.testing.assert_allclose(np.linalg.norm(steps, axis=0), (1, 2, 3))
+    np.testing.assert_allclose(lying.placement @ steps[:, 0], (-1, 0, 0), atol=1e-12)  # LPS x runs to the left

@@ -19,7 +19,6 @@ from dicom_io.classify import classify
 from dicom_io.convert import convert
 from dicom_io.facts import facts
 from dicom_io.header import SeriesHeader, read_series
-from phantom import markers
 from phantom.dialects import explicit, philips
 from phantom.dialects.series import Acquired
 from phantom.examination import Dialect
@@ -32,7 +31,7 @@ FRAMES = bytes.fromhex("00523092") + b"SQ"
 
 
 def two_shells(tilted: bool = True) -> Acquired:
-    return roundtrip.diffusion(markers.slab(Plane.SAGITTAL, tilted), roundtrip.TWO_SHELLS)
+    return roundtrip.diffusion(roundtrip.slab(Plane.SAGITTAL, tilted), roundtrip.TWO_SHELLS)
 
 
 def pydicom_stream() -> DicomBytesIO:
@@ -136,7 +135,7 @@ def test_siemens_says_a_direction_also_as_b_matrix(tmp_path: Path) -> None:
 
 
 def test_a_direction_of_no_length_is_a_trace_image(tmp_path: Path) -> None:
-    plain = roundtrip.diffusion(markers.slab(), np.array([0.0, 0.0]))
+    plain = roundtrip.diffusion(roundtrip.slab(), np.array([0.0, 0.0]))
     acquired = Acquired(plain.sequence, plain.slab, plain.data, np.array([0.0, 1000.0]), np.zeros((2, 3)))
     (path,) = roundtrip.write(Dialect.PHILIPS_ENHANCED, tmp_path, acquired)
     told = {

@@ -29,7 +29,7 @@ def test_no_turn_or_mirror_image_of_the_box_has_its_blocks_in_the_same_corners()
 def test_our_own_reader_sees_the_table_and_the_planes_that_were_written(
     dialect: Dialect, plane: Plane, tilted: bool, left_handed: bool, tmp_path: Path
 ) -> None:
-    acquired = roundtrip.diffusion(markers.slab(plane, tilted, left_handed), roundtrip.TWO_SHELLS)
+    acquired = roundtrip.diffusion(roundtrip.slab(plane, tilted, left_handed), roundtrip.TWO_SHELLS)
     where = acquired.slab
     series = header.read_series(roundtrip.write(dialect, tmp_path, acquired))
     found = []

@@ -41,7 +41,7 @@ def test_every_dialect_has_a_writer() -> None:
 def test_every_voxel_and_every_direction_comes_back_at_its_place(
     dialect: Dialect, plane: Plane, tilted: bool, left_handed: bool, tmp_path: Path
 ) -> None:
-    where = markers.slab(plane, tilted, left_handed)
+    where = roundtrip.slab(plane, tilted, left_handed)
     acquired = roundtrip.diffusion(where, roundtrip.TWO_SHELLS)
     roundtrip.write(dialect, tmp_path / "dicom", acquired)
     read = roundtrip.converted(tmp_path / "dicom", tmp_path / "nifti")
@@ -91,7 +91,7 @@ def blips(acquired: Acquired, read: roundtrip.Read) -> tuple[int, bool]:
 @pytest.mark.parametrize("dialect", EVERY_DIALECT)
 @pytest.mark.parametrize(("plane", "tilted"), [(Plane.SAGITTAL, True), (Plane.AXIAL, False)])
 def test_a_t1_comes_back_in_its_corners(dialect: Dialect, plane: Plane, tilted: bool, tmp_path: Path) -> None:
-    where = markers.slab(plane, tilted)
+    where = roundtrip.slab(plane, tilted)
     acquired = roundtrip.t1(where)
     roundtrip.write(dialect, tmp_path / "dicom", acquired)
     read = roundtrip.converted(tmp_path / "dicom", tmp_path / "nifti")
@@ -109,7 +109,7 @@ def test_a_reverse_phase_series_has_its_blips_the_other_way(dialect: Dialect, tm
     signs = set()
     for positive in (True, False):
         folder = tmp_path / str(positive)
-        acquired = roundtrip.diffusion(markers.slab(), np.zeros(3), positive=positive, number=302 + positive)
+        acquired = roundtrip.diffusion(roundtrip.slab(), np.zeros(3), positive=positive, number=302 + positive)
         roundtrip.write(dialect, folder, acquired)
         signs.add(roundtrip.converted(folder, tmp_path / f"nifti {positive}").sidecar["PhaseEncodingDirection"])
     assert signs == {"j", "j-"}
@@ -121,7 +121,7 @@ def test_a_reverse_phase_series_has_its_blips_the_other_way(dialect: Dialect, tm
 def test_dciodvfy_finds_no_error_in_any_kind_of_object(
     program: Callable[[str], str], dialect: Dialect, kind: str, tmp_path: Path
 ) -> None:
-    where = markers.slab(Plane.SAGITTAL, tilted=True)
+    where = roundtrip.slab(Plane.SAGITTAL, tilted=True)
     shells = {"one shell": roundtrip.ONE_SHELL, "two shells": roundtrip.TWO_SHELLS, "reverse phase": np.zeros(3)}
     acquired = roundtrip.t1(where) if kind == "t1" else roundtrip.diffusion(where, shells[kind])
     paths = sorted(roundtrip.write(dialect, tmp_path / "dicom", acquired))
@@ -175,7 +175,7 @@ FA_OF_ROUNDING = 0.005  # stored values are whole numbers; 0.29 rms of 60 at the
 
 @pytest.mark.parametrize(("plane", "tilted", "left_handed"), [(Plane.AXIAL, True, False), (Plane.SAGITTAL, True, True)])
 def test_every_dialect_gives_the_same_fa(plane: Plane, tilted: bool, left_handed: bool, tmp_path: Path) -> None:
-    acquired, truth = tensors(markers.slab(plane, tilted, left_handed))
+    acquired, truth = tensors(roundtrip.slab(plane, tilted, left_handed))
     maps = {dialect: fitted(dialect, acquired, tmp_path / dialect) for dialect in EVERY_DIALECT}
     np.testing.assert_allclose(maps[Dialect.PHILIPS].mean(axis=(0, 1)), truth, atol=FA_OF_ROUNDING)
     for dialect, fa in maps.items():

@@ -1,0 +1,101 @@
+"""What is true of a patient's diffusion series: numbers with their tolerance, and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analyses.contract import Statistic
+from analyses.quantities import AD, BRAIN, FA, MD, RD, VOLUME, WHITE_MATTER, Quantity
+from phantom import tolerances
+from phantom.diffusion import DiffusionBody, signal
+from phantom.examination import Examination
+from phantom.painting import THREADS, Image
+from phantom.regions import Expected, expected, put_in
+from phantom.sequences import dwi
+from phantom.slab import LPS_TO_RAS
+from phantom.tissue import Tissue
+from phantom.tolerances import Measured, Shift
+from phantom.truth import Kind, TrueMeasurement
+
+Made = tuple[tuple[TrueMeasurement, ...], dict[str, npt.NDArray[np.generic]]]
+ANALYSIS = "dti"
+SINGLE_SHARE = 0.95  # of the voxel
+
+
+def noise_free(body: DiffusionBody, b: dwi.Floats, g_ras: dwi.Floats) -> Image:
+    """Volumes (x, y, z, volume) of a perfect scanner."""
+    series = np.empty((*body.unweighted.shape, len(b)), np.float32)
+
+    def one(volume: int) -> None:
+        series[..., volume] = signal(body, b[volume], g_ras[volume])
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(one, range(len(b))))
+    return series
+
+
+def of(body: DiffusionBody, protocol: dwi.Protocol, examination: Examination) -> Made:
+    """Numbers of the body and those that a perfect method finds in the same voxels; maps by name."""
+    b, g_lps = dwi.table(protocol)
+    g_ras = g_lps * LPS_TO_RAS
+    true = put_in(body)
+    maps: dict[str, npt.NDArray[np.generic]] = {f"body_{name}": data for name, data in true.maps.items()}
+    maps |= {
+        "tensor_ras": np.moveaxis(body.tensor, 0, -1),
+        "brain": body.brain,
+        "white_matter": body.white,
+        "single_fibre": single_fibre(body),
+    }
+    found = expected(body, noise_free(body, b, g_ras), b, g_ras)
+    if found is None:
+        return (), maps
+    maps |= dict(found.maps)
+    maps["expected_brain"] = found.regions[BRAIN].astype(np.uint8)
+    maps["expected_white_matter"] = found.regions[WHITE_MATTER].astype(np.uint8)
+    sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / examination.snr if examination.snr > 0 else 0.0
+    return _measurements(body, true, found, Measured(b, g_ras, sigma)), maps
+
+
+def single_fibre(body: DiffusionBody) -> npt.NDArray[np.uint8]:
+    """Voxels (x, y, z) of white matter that one bundle fills: its number in `bundles.tubes` + 1, 0 elsewhere."""
+    parts = body.fibres
+    alone = (parts.share.max(axis=0) > SINGLE_SHARE) & (body.white.reshape(-1)[parts.index] > SINGLE_SHARE)
+    strongest = np.take_along_axis(parts.number, parts.share.argmax(axis=0)[None], axis=0)[0]
+    image = np.zeros(body.white.size, np.uint8)
+    image[parts.index] = np.where(alone, strongest + 1, 0)
+    return image.reshape(body.white.shape)
+
+
+def _measurements(
+    body: DiffusionBody, true: Expected, found: Expected, measured: Measured
+) -> tuple[TrueMeasurement, ...]:
+    random = np.random.default_rng(0)  # its own: a tolerance is no part of the patient
+    shifts = {site: tolerances.noise_shift(body, region, measured, random) for site, region in found.regions.items()}
+    voxel_ml = float(np.prod(body.slab.voxel_mm)) / 1000
+    perfect = _numbers(found, Kind.EXPECTED, voxel_ml, shifts)
+    bodily = _numbers(true, Kind.BODY, voxel_ml, shifts)
+    widened = [
+        replace(one, tolerance=tolerances.widened(other.tolerance, one.value - other.value))
+        for one, other in zip(bodily, perfect, strict=True)
+    ]
+    return (*perfect, *widened)
+
+
+def _numbers(found: Expected, kind: Kind, voxel_ml: float, shifts: Mapping[str, Shift]) -> list[TrueMeasurement]:
+    made = []
+    for site, region in found.regions.items():
+        count = int(region.sum())
+        numbers: list[tuple[Quantity, Statistic, float]] = [(VOLUME, Statistic.TOTAL, count * voxel_ml)]
+        for quantity in (FA, MD, AD, RD):
+            values = found.maps[quantity.name][region].astype(np.float64)
+            numbers += [(quantity, Statistic.MEAN, float(values.mean()))]
+            numbers += [(quantity, Statistic.MEDIAN, float(np.median(values)))]
+        for quantity, statistic, value in numbers:
+            tolerance = tolerances.of(quantity, value, statistic, shifts[site])
+            made.append(TrueMeasurement(ANALYSIS, quantity, site, value, kind, tolerance, count, statistic))
+    return made
