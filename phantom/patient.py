@@ -30,7 +30,7 @@ from phantom.examination import Dialect, Examination, Technique
 from phantom.sequences import dwi, mprage
 from phantom.slab import Slab, rotation
 from phantom.tissue import Tissue
-from phantom.truth import Refusal, TimePoint, TrueMeasurement, TrueSeries, Truth
+from phantom.truth import Kind, Refusal, TimePoint, TrueMeasurement, TrueSeries, Truth
 
 VERSION = "2"
 WARP_RMS_MM = 3.0
@@ -186,16 +186,18 @@ def make(folder: Path, examination: Examination | None = None, progress: Progres
     series_written = tuple(_write(folder, asked, identity, scanned, progress))
     breakages.files(asked.breakages, folder / "dicom", np.random.default_rng(_stream(asked.seed, _DELIVERY)))
     x, y, z = (float(v) for v in patient.person.scanner(LESION_CENTRE_MM))
+    refusals = _refusals(asked, protocol)
+    refused = {one.analysis for one in refusals}
     record = Truth(
         folder,
         truth.parameters(asked, VERSION, patient.person.body.name),
         identity.study_uid,
         series_written,
-        tuple(measurements),
+        tuple(one for one in measurements if one.kind is Kind.BODY or one.analysis not in refused),
         files,
         (x, y, z),
         not_run=truth.left_out(ANALYSES, series_written),
-        refuse=_refusals(asked, protocol),
+        refuse=refusals,
         timepoints=tuple(
             TimePoint(n, n * asked.years_between, identity_of(asked, n).study_uid) for n in range(asked.visit + 1)
         ),
