@@ -141,8 +141,8 @@ def nearest(value: float, places: tuple[float, ...]) -> float:
     return min(around, key=lambda place: abs(place - value))
 
 
-def _order(plane: Plane) -> tuple[int, int, int]:
-    return plane.frame.temporal_index or 0, plane.instance.instance_number or 0, plane.index
+def _order(plane: Plane) -> tuple[int, int, tuple[int, ...], int]:
+    return plane.frame.temporal_index or 0, plane.instance.instance_number or 0, plane.frame.turn, plane.index
 
 
 def _spacing(first: InstanceHeader, places: tuple[float, ...], tiles: int) -> float | None:
