@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from phantom.dialects.classic import decimal
 from phantom.dialects.explicit import Element, element, group, item, named, sequence
 from phantom.dialects.identity import Identity
-from phantom.dialects.philips import decimal
 from phantom.dialects.series import Acquired, Kind, Sequence
 from phantom.slab import Slab
 

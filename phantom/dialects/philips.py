@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from phantom.dialects.classic import MR_IMAGE_STORAGE, WIDEST_DECIMAL, WIDEST_INTEGER, decimal, private
 from phantom.dialects.identity import Identity
 from phantom.dialects.series import Acquired, Floats, Kind, Sequence
 from phantom.dialects.stamp import Stamp
 from phantom.slab import Slab
 
-MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 RESCALE_SLOPE = "1.07326007326007"
 SCALE_SLOPE = 0.0498067  # (2005,100e): physical value = stored / slope
 
@@ -29,7 +29,6 @@ _GRADIENT_RL, _GRADIENT_AP, _GRADIENT_FH = 0x200510B0, 0x200510B1, 0x200510B2
 _B_NUMBER, _GRADIENT_NUMBER = 0x20051412, 0x20051413
 _PIXEL_DATA = 0x7FE00010
 
-_WIDEST = "-0.0000000000001"  # the longest decimal string; the first object holds place for it
 _ORIENTATIONS = ("SAGITTAL", "CORONAL", "TRANSVERSAL")
 
 
@@ -49,23 +48,6 @@ _NAMES = {
     Kind.MPRAGE: _Names("T1TFE", "GR", "MP", "OTHER", "3D", 1.6),
     Kind.DWI: _Names("DwiSE", "SE", "SK", "PFP", "2D", 16.9),
 }
-
-
-def decimal(value: float) -> str:
-    """Decimal string of at most 16 characters, as precise as they allow (oblique stacks: 1e-5 voxel)."""
-    for digits in range(15, 6, -1):
-        text = f"{value:.{digits}g}"
-        if len(text) <= 16:
-            return text
-    return f"{value:.6g}"
-
-
-def _private(dataset: Dataset, group: int, blocks: dict[int, str], values: list[tuple[int, str, object]]) -> None:
-    # Written at the scanner's block numbers by hand: pydicom's private_block() would take the first free block.
-    for block, creator in blocks.items():
-        dataset.add_new(group << 16 | block, "LO", creator)
-    for element, vr, value in values:
-        dataset.add_new(group << 16 | element, vr, value)
 
 
 def _general(dataset: Dataset, sequence: Sequence, identity: Identity) -> None:
@@ -130,11 +112,11 @@ def _acquisition(dataset: Dataset, sequence: Sequence, slab: Slab) -> None:
 
 def _pixels(dataset: Dataset, slab: Slab, window: tuple[float, float]) -> None:
     columns, rows, _ = slab.shape
-    dataset.InstanceNumber = "000000000000"
-    dataset.ImagePositionPatient = [_WIDEST] * 3
+    dataset.InstanceNumber = WIDEST_INTEGER
+    dataset.ImagePositionPatient = [WIDEST_DECIMAL] * 3
     dataset.ImageOrientationPatient = [decimal(v) for v in slab.axes_lps[:, :2].T.ravel()]
     dataset.TemporalPositionIdentifier = dataset.NumberOfTemporalPositions = "1"
-    dataset.SliceLocation = _WIDEST
+    dataset.SliceLocation = WIDEST_DECIMAL
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = rows, columns
@@ -174,7 +156,7 @@ def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gr
         (0x1081, "IS", "1"),
         (0x1082, "IS", str(sequence.echo_train)),
     ]
-    _private(dataset, 0x2001, {0x10: "Philips Imaging DD 001", 0x11: "Philips Imaging DD 002"}, imaging)
+    private(dataset, 0x2001, {0x10: "Philips Imaging DD 001", 0x11: "Philips Imaging DD 002"}, imaging)
     scanner: list[tuple[int, str, object]] = [
         (0x100D, "FL", 0.0),
         (0x100E, "FL", SCALE_SLOPE),
@@ -193,7 +175,7 @@ def _philips(dataset: Dataset, sequence: Sequence, slab: Slab, b_values: int, gr
         (0x1415, "SL", gradients),
     ]
     creators = {0x0F + n: f"Philips MR Imaging DD {n:03d}" for n in range(1, 8)}
-    _private(dataset, 0x2005, creators, scanner)
+    private(dataset, 0x2005, creators, scanner)
 
 
 def _float(value: float) -> bytes:

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from phantom.dialects.philips import decimal
+from phantom.dialects.classic import decimal
 from phantom.dialects.stamp import Stamp, encode
 
 UIDS = ("2.25.11111111111111111111111111111111111111", "2.25.22222222222222222222222222222222222222")
