@@ -21,7 +21,7 @@ from phantom.anatomy.fibres import SIX, Fibres
 from phantom.anatomy.parcels import LABEL
 from phantom.anatomy.person import Person
 from phantom.disease import FREE_WATER_FOR_FIBRES, Condition
-from phantom.painting import POINTS_AT_ONCE, THREADS, Image, paint
+from phantom.painting import POINTS_AT_ONCE, THREADS, Image, paint, places
 from phantom.sequences import artefacts as spoil
 from phantom.sequences import dwi
 from phantom.sequences.artefacts import Artefacts, Eddy, Motion
@@ -111,7 +111,7 @@ def _isotropic(
     signals = np.array([0.0 if t in DIRECTED else dwi.unweighted_signal(t, protocol) for t in TISSUES], np.float32)
     md = np.array([PROPERTIES[tissue].md for tissue in TISSUES], np.float32)
     weights = [signals * np.exp(np.float32(-b * 1e-3) * md) for b in b_values]
-    rows = np.stack([*weights, signals * md]) @ fractions
+    rows = np.einsum("rt,tn->rn", np.stack([*weights, signals * md]), fractions)
     (changed,) = np.nonzero(factor != 1)
     for tissue in GREY if len(changed) else ():
         row = ROW[tissue]
@@ -130,13 +130,12 @@ def _white(
 
     white (x, y, z): signal of white matter at b = 0. Water that took the place of fibres relaxes like white matter.
     """
-    steps, affine = person.steps(slab), slab.affine.astype(np.float32)
+    steps = person.steps(slab)
     whole = white.reshape(-1)
 
     def one(start: int) -> tuple[White, Image]:
         part = index[start : start + POINTS_AT_ONCE // 4]
-        voxel = np.stack(np.unravel_index(part, slab.shape)).astype(np.float32)
-        scanner = np.asarray(affine[:3, :3] @ voxel + affine[:3, 3:], np.float32)
+        scanner = places(slab, part.astype(np.int32))
         seen = fibres.at(person.template(scanner), steps).carried(person.carry(scanner))
         signal, kept = whole[part], fibres.kept[seen.number]
         weight = signal * seen.share * kept
@@ -194,7 +193,9 @@ def see(person: Person, slab: Slab, protocol: dwi.Protocol, disease: Condition) 
         parcels: Labels = person.body.parcels(at)
         brain = np.clip(np.float32(0.5) - person.body.brain(at) / edge, 0, 1)
         shares = np.stack([fractions[white_rows].sum(axis=0), fractions[grey_rows].sum(axis=0)])
-        rest = np.stack([fractions[ROW[Tissue.CSF]], brain, parcels.astype(np.float32), directed @ fractions])
+        rest = np.stack(
+            [fractions[ROW[Tissue.CSF]], brain, parcels.astype(np.float32), np.einsum("t,tn->n", directed, fractions)]
+        )
         return np.concatenate([shares, rest, _isotropic(fractions, factors[parcels], b_values, protocol)])
 
     rows = paint(person, slab, work, rows=7 + len(b_values))

@@ -92,4 +92,4 @@ class Slab:
         index = np.meshgrid(np.arange(nx), np.arange(ny), np.arange(first, stop), indexing="ij")
         flat = np.stack([axis.ravel() for axis in index]).astype(np.float32)
         affine = self.affine.astype(np.float32)
-        return np.asarray(affine[:3, :3] @ flat + affine[:3, 3:], np.float32)
+        return np.asarray(np.einsum("ij,jn->in", affine[:3, :3], flat) + affine[:3, 3:], np.float32)

@@ -36,7 +36,7 @@ class T1Body:
 def shading(scanner: Points, centre_ras: npt.NDArray[np.float64], bias: float) -> npt.NDArray[np.float32]:
     """Receive sensitivity (n,): 1 in the middle, 1 + `bias` at `COIL_REACH_MM` from it, more towards the neck coil."""
     away = scanner - centre_ras.astype(np.float32)[:, None]
-    return np.asarray(1 + np.float32(bias / COIL_REACH_MM**2) * (away**2).sum(axis=0), np.float32)
+    return np.asarray(1 + np.float32(bias / COIL_REACH_MM**2) * np.einsum("in,in->n", away, away), np.float32)
 
 
 def see(person: Person, slab: Slab, protocol: mprage.Protocol, bias: float) -> T1Body:
@@ -46,7 +46,7 @@ def see(person: Person, slab: Slab, protocol: mprage.Protocol, bias: float) -> T
 
     def work(scanner: Points, at: Points) -> npt.NDArray[np.float32]:
         fractions = person.body.fractions(at, steps)
-        signal = signals @ fractions * shading(scanner, person.centre_ras, bias)
+        signal = np.einsum("t,tn->n", signals, fractions) * shading(scanner, person.centre_ras, bias)
         parcels = person.body.parcels(at).astype(np.float32)
         return np.stack([signal, parcels, fractions[ROW[Tissue.CORTEX]], fractions[ROW[Tissue.WHITE]]])
 

@@ -22,6 +22,7 @@ from phantom.anatomy.shapes import Triple
 Floats = npt.NDArray[np.float64]
 
 SAMPLE_MM = 0.5
+CORD_REACH_MM = 20.0  # from the line: more than the cord is wide
 
 # The centre line from the foramen magnum down to T1/T2: on from the template's medulla, lordosis of radius > 60 mm.
 LINE_MM: tuple[Triple, ...] = (
@@ -139,7 +140,8 @@ class Cord:
     def parcels(self, at: Points) -> Labels:
         """Number of the cord level (n,) inside the cord, 0 elsewhere."""
         labels = np.zeros(at.shape[1], np.uint8)
-        near = np.flatnonzero(at[2] < self._points[0, 2])
+        left, right = self._points[:, 0].min() - CORD_REACH_MM, self._points[:, 0].max() + CORD_REACH_MM
+        near = np.flatnonzero((at[2] < self._points[0, 2]) & (at[0] > left) & (at[0] < right))
         u, v, s = self.coordinates(at[:, near])
         a, b = self.half_axes_mm(s)
         inside = np.hypot(u / a, v / b) < _spine.contours(np.arctan2(v / b, u / a))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from phantom.anatomy._solid import FAR_MM
+from phantom.anatomy._solid import FAR_MM, read
 from phantom.anatomy.body import Distance, Points
 from phantom.anatomy.shapes import Cone, Ellipsoid, Shapes, Solid, tube
 from phantom.anatomy.template import Template
@@ -332,9 +332,9 @@ class Shells:
 
     def distance(self, at: Points, channel: int) -> Distance:
         """Distance (n,) to the skin (0) or the dura (1)."""
-        index = (at - LOWER_MM[:, None].astype(np.float32)) / np.float32(GRID_MM)
-        values = ndimage.map_coordinates(self.grid[..., channel], index, order=1, mode="nearest", prefilter=False)
-        return np.asarray(values, np.float32)
+        out = np.empty(at.shape[1], np.float32)
+        read(self.grid, LOWER_MM, GRID_MM, np.ascontiguousarray(at, np.float32), channel, out)
+        return out
 
 
 @lru_cache(maxsize=2)
