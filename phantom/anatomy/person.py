@@ -38,7 +38,7 @@ class Person:
         """Person coordinates (3, n) of scanner points (3, n)."""
         away = scanner - self.centre_ras.astype(np.float32)[:, None]
         # einsum: the matrix product of numpy goes to all threads of the machine, which is slower for so small a matrix.
-        return np.einsum("ji,jn->in", self.placement.astype(np.float32), away)
+        return np.asarray(np.einsum("ji,jn->in", self.placement.astype(np.float32), away), np.float32)
 
     def template(self, scanner: Points) -> Points:
         """Body points (3, n) that scanner points show."""

@@ -208,7 +208,7 @@ def test_the_truth_file_is_whole_and_names_nobody(noisy: Truth) -> None:
         assert quantity.plausible[0] <= item["value"] <= quantity.plausible[1]
         assert item["tolerance"]["abs"] > 0
         assert item["tolerance"]["why"]
-    one = {(i["quantity"], i["site"], i["statistic"], i["kind"]) for i in record["measurements"]}
+    one = {tuple(i[k] for k in ("quantity", "site", "laterality", "statistic", "kind")) for i in record["measurements"]}
     assert len(one) == len(record["measurements"])
     for name in record["maps"].values():
         assert (noisy.folder / name).is_file()
