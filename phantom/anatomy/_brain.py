@@ -29,10 +29,11 @@ WHITE, CORTEX, CSF, DURA = (ROW[tissue] for tissue in (Tissue.WHITE, Tissue.CORT
 THALAMUS, CAUDATE = ROW[Tissue.THALAMUS], ROW[Tissue.CAUDATE]
 
 # Rows of the table of regions.
-VENTRICLES, MIDDLE_VENTRICLES, AQUEDUCT, LESION, STEM = range(5)
+VENTRICLES, MIDDLE_VENTRICLES, AQUEDUCT, LESION, STEM, CRUS = range(6)
 
 SUB_SAMPLE_MM = 1.05  # the template's maps are read at least this fine
 CORE_EDGE_MM = 1.5
+STEM_EDGE_MM = 2.0
 STEM_GREY = 0.45  # of the template's grey in the brain stem: the rest is white matter between its nuclei
 
 # Falx: a sheet in the midline whose free edge comes nearer to the callosum from front to back.
@@ -161,20 +162,21 @@ def paint_brain(
         for tissue in range(ROWS):
             mixture[tissue] = fractions[tissue, n]
         grey, white, read = 0.0, 0.0, False
-        below = 0.0
-        if cerebrum < 1.0 or core > 0.0:
-            sample(hind, hind_lower, 1.0, x, y, z, near)
-            inner = (
-                hind_lower[0] < x < hind_lower[0] + hind.shape[0] - 1
-                and hind_lower[1] < y < hind_lower[1] + hind.shape[1] - 1
-                and hind_lower[2] < z < hind_lower[2] + hind.shape[2] - 1
-            )
-            below = near[0, 1] if inner else 0.0
+        sample(hind, hind_lower, 1.0, x, y, z, near)
+        inner = (
+            hind_lower[0] < x < hind_lower[0] + hind.shape[0] - 1
+            and hind_lower[1] < y < hind_lower[1] + hind.shape[1] - 1
+            and hind_lower[2] < z < hind_lower[2] + hind.shape[2] - 1
+        )
+        below = near[0, 1] if inner else 0.0
         below *= min(max((z - floor_mm) / 4.0 + 0.5, 0.0), 1.0)
-        if below > 0.0:
+        stem = distance(regions[STEM], region_parts, x, y, z)[0] if below > 0.0 else FAR_MM
+        # The midbrain goes up into the cerebrum: no pia, so no cortex, lies across it.
+        covering = 1.0 - below * min(max(0.5 - stem / STEM_EDGE_MM, 0.0), 1.0)
+        cerebrum *= covering
+        if below > 0.0 and (cerebrum < 1.0 or core > 0.0):
             grey, white = _maps(maps, maps_lower, place, steps, counts, pair)
             read = True
-            stem = distance(regions[STEM], region_parts, x, y, z)[0]
             leaf = min(max(stem / 3.0, 0.0), 1.0)  # 0 in the stem, 1 in the cerebellum
             kept = STEM_GREY
             share_grey, share_white, share_fluid = grey * kept, white + grey * (1 - kept), 0.0
@@ -197,28 +199,38 @@ def paint_brain(
             rest = max(1.0 - cerebrum, 0.0)
             for tissue in range(ROWS):
                 mixture[tissue] *= rest
-            mixture[CORTEX] += cortex[0, n]
-            mixture[WHITE] += cortex[1, n]
-            mixture[CSF] += cortex[2, n]
+            mixture[CORTEX] += covering * cortex[0, n]
+            mixture[WHITE] += covering * cortex[1, n]
+            mixture[CSF] += covering * cortex[2, n]
         if abs(x) < reach and z > FALX_FLOOR_MM:
             edge = FALX_NEAR_MM + (FALX_FAR_MM - FALX_NEAR_MM) * min(max((y + 40.0) / 75.0, 0.0), 1.0)
             sheet = covered(abs(x) - FALX_HALF_MM, 1.0, 0.0, 0.0, spread) * min(
                 max(-callosal_mm(y, z) - edge, 0.0), 1.0
             )
             paint(mixture, DURA, sheet * (1.0 - below) * mixture[CSF])
-        ventricle = 0.0
+        ventricle, crus = 0.0, 0.0
         number = cell(region_table[4], region_table[5], x, y, z)
         begin, end = 0, 0
         if number >= 0:
             begin, end = region_table[2][number], region_table[2][number + 1]
         for member in range(begin, end):
             region = region_table[3][member]
-            if region in (VENTRICLES, MIDDLE_VENTRICLES):
+            if region in (VENTRICLES, MIDDLE_VENTRICLES, CRUS):
                 d, gx, gy, gz = distance(regions[region], region_parts, x, y, z)
-                ventricle = max(ventricle, covered(d, gx, gy, gz, spread))
-        if not read and (core > 0.0 or ventricle > 0.0):
+                share = covered(d, gx, gy, gz, spread)
+                if region == CRUS:
+                    crus = share
+                else:
+                    ventricle = max(ventricle, share)
+        if not read and (core > 0.0 or ventricle > 0.0 or crus > 0.0):
             grey, white = _maps(maps, maps_lower, place, steps, counts, pair)
         solid = min(grey + white, 1.0)
+        if crus > 0.0:
+            for tissue in range(ROWS):
+                mixture[tissue] *= 1.0 - crus
+            mixture[CSF] += crus * (1.0 - solid)
+            mixture[CORTEX] += crus * STEM_GREY * max(solid - white, 0.0)
+            mixture[WHITE] += crus * (solid - STEM_GREY * max(solid - white, 0.0))
         if core > 0.0:
             for tissue in range(ROWS):
                 mixture[tissue] *= 1.0 - core
@@ -267,10 +279,13 @@ def label_brain(
         side = 1 if x > 0 else 0
         sample(hind, hind_lower, 1.0, x, y, z, near)
         grey, white = _maps(maps, maps_lower, at[:, n], steps, counts, pair)
-        if labels[n] == 0 and near[0, 1] > 0.5 and near[0, 0] > 0 and z > floor_mm:
-            stem = distance(regions[STEM], region_parts, x, y, z)[0] < 0
-            if not stem or grey + white > 0.5:
-                labels[n] = labels_of[1 if stem else 0, side]
+        stem_mm = min(
+            distance(regions[STEM], region_parts, x, y, z)[0], distance(regions[CRUS], region_parts, x, y, z)[0]
+        )
+        stem = near[0, 1] > 0.5 and stem_mm < 0
+        hind_brain = near[0, 1] > 0.5 and near[0, 0] > 0 and z > floor_mm
+        if (labels[n] == 0 or stem) and hind_brain and (not stem or grey + white > 0.5):
+            labels[n] = labels_of[1 if stem else 0, side]
         if core_mm(x, y, z) > 0:
             if grey + white < 0.5 or grey > white:
                 labels[n] = 0  # the third ventricle, the septum, the rim of nuclei

@@ -94,8 +94,10 @@ STEM = Solid(
     ),
     4.0,
 )
+# From the cerebral peduncle to the internal capsule, across the seam between brain stem and cerebrum.
+CRUS = Solid("crus cerebri", Tissue.WHITE, (Cone((11.5, -20.5, -21), (18, -17, -7), 7.5, 8.5),), mirrored=True)
 NUCLEI_SHAPES = Shapes(NUCLEI)
-REGIONS = Shapes((VENTRICLES, MIDDLE_VENTRICLES, AQUEDUCT, LESION, STEM))
+REGIONS = Shapes((VENTRICLES, MIDDLE_VENTRICLES, AQUEDUCT, LESION, STEM, CRUS))
 
 _SIDES = (Side.LEFT, Side.RIGHT)
 # Numbers of parcels (row, side): cerebellum, brain stem, ventricle, callosum; nuclei in the order of NUCLEI.
