@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from phantom.anatomy import bundles
 from phantom.anatomy.change import Bump
 from phantom.anatomy.parcels import MIDLINE, Parcel, Side, Structure
-from phantom.tissue import BUNDLE, BUNDLE_SHARE, HINDERED_MD
+from phantom.tissue import BUNDLE, BUNDLE_SHARE, HINDERED_MD, PROPERTIES, Tissue
 
 HEMISPHERES = (Side.LEFT, Side.RIGHT)
 
@@ -53,7 +53,7 @@ class Parameter(StrEnum):
 
     THICKNESS = "cortical thickness"
     ATROPHY = "change of volume"
-    FA = "fractional anisotropy, through radial diffusivity"
+    FA = "fractional anisotropy"
     DIFFUSIVITY = "mean diffusivity"
     DENSITY = "fibre density"
     MTR = "magnetisation transfer ratio"
@@ -139,8 +139,8 @@ EFFECTS: tuple[Effect, ...] = (
         _to(-1.0),
         "10.1080/17482960802603841 (direction); size: estimate",
     ),
-    # The axial diffusivity stays; the radial one that makes this FA follows from the tract's tensor (`radial_factor`).
-    # With the fibres that the next row takes, a voxel full of the tract has lost a fifth of its FA at severity 1.
+    # What a voxel full of the tract loses in all, with the fibres of the next row. The axial diffusivity of the fibres
+    # stays; their radial one takes what the loss of fibres leaves to explain (`radial_factor`).
     Effect(
         Parameter.FA, tuple(Tract), Unit.PERCENT, _to(-10.0), "10.1016/j.acra.2013.03.017, 10.1212/WNL.0b013e3181fb84d1"
     ),
@@ -148,7 +148,7 @@ EFFECTS: tuple[Effect, ...] = (
         Parameter.DENSITY,
         tuple(Tract),
         Unit.PERCENT,
-        _to(-15.0),
+        _to(-6.0),
         "10.1007/s00415-013-7144-3 (direction); size: estimate",
     ),
     Effect(
@@ -342,14 +342,16 @@ class Disease:
     def bundles(self) -> dict[tuple[str, Side], BundleChange]:
         """What happened to every bundle that changed, by its name and side."""
         changes = {
-            (str(tract), side): BundleChange(
-                radial_factor(1 + self.effect(Parameter.FA, tract, side) / 100),
-                1 + self.effect(Parameter.DENSITY, tract, side) / 100,
-            )
+            (str(tract), side): self._bundle(tract, side)
             for tract in Tract
             for side in ((Side.BOTH,) if tract is Tract.CALLOSUM_MOTOR else HEMISPHERES)
         }
         return {key: change for key, change in changes.items() if change != BundleChange()}
+
+    def _bundle(self, tract: Tract, side: Side) -> BundleChange:
+        share = 1 + self.effect(Parameter.DENSITY, tract, side) / 100
+        fa = 1 + self.effect(Parameter.FA, tract, side) / 100
+        return BundleChange(radial_factor(fa, share) if fa < 1 else 1.0, share)
 
     def atrophy(self, years: float) -> tuple[Bump, ...]:
         """The body after `years` (before, when negative): where it shrinks, in body coordinates (MNI mm)."""
@@ -374,22 +376,30 @@ def _parcels(parameter: Parameter) -> list[Parcel]:
     return [Parcel(Structure(site), side) for site in sites for side in HEMISPHERES]
 
 
-def tract_fa(radial: float) -> float:
-    """FA of a voxel full of a tract whose fibres' radial diffusivity is `radial` times the healthy one."""
+def tract_fa(radial: float, share: float = 1.0) -> float:
+    """FA of a voxel full of a tract: radial diffusivity and share of its fibres are these times the healthy ones.
+
+    Water takes the place of what is lost, as `FREE_WATER_FOR_FIBRES` says.
+    """
     axial_um2_ms, radial_um2_ms = BUNDLE
-    rest = (1 - BUNDLE_SHARE) * HINDERED_MD
-    along, across = BUNDLE_SHARE * axial_um2_ms + rest, BUNDLE_SHARE * radial_um2_ms * radial + rest
+    fibres, hindered, lost = BUNDLE_SHARE * share, (1 - BUNDLE_SHARE) * share, 1 - share
+    free = FREE_WATER_FOR_FIBRES * lost
+    rest = (hindered + lost - free) * HINDERED_MD + free * PROPERTIES[Tissue.CSF].md
+    along, across = fibres * axial_um2_ms + rest, fibres * radial_um2_ms * radial + rest
     return (along - across) / float(np.sqrt(along**2 + 2 * across**2))
 
 
 @lru_cache(maxsize=64)
-def radial_factor(fa: float) -> float:
-    """Factor on the radial diffusivity of a tract's fibres that takes its FA to `fa` times the healthy one."""
-    if fa == 1:
+def radial_factor(fa: float, share: float = 1.0) -> float:
+    """Factor on the radial diffusivity of a tract's fibres that takes its FA to `fa` times the healthy one.
+
+    share: of its fibres that are left.
+    """
+    if fa == 1 and share == 1:
         return 1.0
     axial_um2_ms, radial_um2_ms = BUNDLE
     wanted = fa * tract_fa(1.0)
-    return float(brentq(lambda factor: tract_fa(factor) - wanted, 0.0, axial_um2_ms / radial_um2_ms))
+    return float(brentq(lambda factor: tract_fa(factor, share) - wanted, 0.0, axial_um2_ms / radial_um2_ms))
 
 
 def _everywhere(leg: float, hand: float, bulbar: float, *sides: Side) -> dict[tuple[Part, Side], float]:

@@ -106,37 +106,50 @@ def test_the_names_of_tracts_are_those_of_the_bundles() -> None:
     assert set(LATE.thinning_mm()) | set(LATE.diffusivity()) <= set(LABEL)
 
 
-def voxel_fa(radial: float) -> float:
-    """FA of a voxel full of a tract, by its eigenvalues: bundle and hindered water mixed by their shares."""
+def voxel(change: BundleChange) -> np.ndarray:
+    """Eigenvalues (3,), smallest first, of a voxel full of a tract: as `diffusion` mixes its compartments."""
     along, across = BUNDLE
-    tensor = BUNDLE_SHARE * np.diag([along, across * radial, across * radial])
-    values = np.linalg.eigvalsh(tensor + (1 - BUNDLE_SHARE) * HINDERED_MD * np.eye(3))
+    fibres = BUNDLE_SHARE * change.share * np.diag([along, across * change.radial, across * change.radial])
+    lost = 1 - change.share
+    hindered = (1 - BUNDLE_SHARE) * change.share + (1 - FREE_WATER_FOR_FIBRES) * lost
+    water = hindered * HINDERED_MD + FREE_WATER_FOR_FIBRES * lost * PROPERTIES[Tissue.CSF].md
+    return np.linalg.eigvalsh(fibres + water * np.eye(3))
+
+
+def voxel_fa(change: BundleChange) -> float:
+    """FA of such a voxel."""
+    values = voxel(change)
     return float(np.sqrt(1.5 * ((values - values.mean()) ** 2).sum() / (values**2).sum()))
 
 
-def test_fa_falls_by_what_the_table_says_through_radial_diffusivity_alone() -> None:
-    assert tract_fa(1.0) == pytest.approx(voxel_fa(1.0), abs=1e-12)
-    for severity, change in ((1.0, -10.0), (0.35, -3.5), (0.0, 0.0)):
-        struck = Disease("x", {(part, side): severity for part in Part for side in HEMISPHERES})
-        factor = struck.bundles().get((Tract.HAND, Side.LEFT), BundleChange()).radial
-        assert voxel_fa(factor) / voxel_fa(1.0) - 1 == pytest.approx(change / 100, abs=1e-9)
+HEALTHY_FA = voxel_fa(BundleChange())
+
+
+@pytest.mark.parametrize("severity", [1.0, 0.35])
+@pytest.mark.parametrize("only", [None, (Parameter.FA,)])
+def test_a_voxel_full_of_the_tract_loses_what_the_table_says_in_all(
+    severity: float, only: tuple[Parameter, ...] | None
+) -> None:
+    struck = Disease("x", {(part, side): severity for part in Part for side in HEMISPHERES}, only)
+    for change in struck.bundles().values():
+        assert voxel_fa(change) / HEALTHY_FA - 1 == pytest.approx(-0.10 * severity, abs=1e-9)
+        assert change.share == pytest.approx(1 if only else 1 - 0.06 * severity)
+        assert change.radial > 1
+        assert voxel(change)[2] / voxel(BundleChange())[2] - 1 == pytest.approx(0, abs=0.05), "axial, nearly the same"
+
+
+def test_radial_diffusivity_explains_what_lost_fibres_do_not() -> None:
+    lost_alone = Disease("x", LATE.severity, (Parameter.DENSITY,)).bundles()[Tract.HAND, Side.LEFT]
+    assert (lost_alone.radial, lost_alone.share) == (1.0, pytest.approx(0.94))
+    assert -0.06 < voxel_fa(lost_alone) / HEALTHY_FA - 1 < -0.03
     # a table of factors and their FA brackets the solution: it is no guess of the solver
-    table = {factor: voxel_fa(factor) / voxel_fa(1.0) for factor in (1.30, 1.35, 1.40)}
+    table = {factor: voxel_fa(BundleChange(factor)) / HEALTHY_FA for factor in (1.30, 1.35, 1.40)}
     assert table[1.30] > 0.9 + 0.01
     assert table[1.35] == pytest.approx(0.9, abs=0.002)
     assert table[1.40] < 0.9 - 0.01
     assert radial_factor(0.9) == pytest.approx(1.3526, abs=1e-3)
-
-
-def test_loss_of_fibres_and_radial_diffusivity_together_take_a_fifth_of_fa() -> None:
-    change = LATE.bundles()[Tract.HAND, Side.LEFT]
-    kept = BUNDLE_SHARE * change.share
-    lost = BUNDLE_SHARE - kept
-    water = FREE_WATER_FOR_FIBRES * lost * PROPERTIES[Tissue.CSF].md
-    rest = (1 - BUNDLE_SHARE + (1 - FREE_WATER_FOR_FIBRES) * lost) * HINDERED_MD + water
-    along, across = (kept * d + rest for d in (BUNDLE[0], BUNDLE[1] * change.radial))
-    fa = (along - across) / np.sqrt(along**2 + 2 * across**2)
-    assert fa / tract_fa(1.0) - 1 == pytest.approx(-0.21, abs=0.02)
+    assert 1.0 < radial_factor(0.9, 0.94) < radial_factor(0.9)
+    assert tract_fa(1.2, 0.94) == pytest.approx(voxel_fa(BundleChange(1.2, 0.94)), abs=1e-12)
 
 
 @pytest.fixture(scope="module")
