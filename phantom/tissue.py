@@ -79,4 +79,4 @@ PROPERTIES: dict[Tissue, Properties] = {
 BUNDLE = (1.70, 0.30)
 BUNDLE_SHARE = 0.85
 HINDERED_MD = 0.75
-BETWEEN = (1.25, 0.50)
+BETWEEN = (1.20, 0.525)
