@@ -76,8 +76,13 @@ def exported(orthanc: Orthanc, folder: Path) -> Path:
     ("dialect", "spoilt", "said"),
     [
         ("siemens", (), r"volume total +\| brain .*pass\n(.*\n)*PASS (\d+) of \2\n"),
-        ("ge", ("--missing", "slice:17"), r"refused as expected: dti \(.*missing.*\)\nPASS (\d+) of \1\n"),
+        (
+            "ge",
+            ("--techniques", "dwi", "--missing", "slice:17"),
+            r"refused as expected: dti \(.*missing.*\)\nPASS (\d+) of \1\n",
+        ),
     ],
+    ids=["whole", "a slice is missing"],
 )
 @pytest.mark.usefixtures("coarse")
 def test_an_installation_is_proved_from_sender_to_archive(
