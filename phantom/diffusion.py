@@ -237,14 +237,6 @@ def signal(body: DiffusionBody, b: float, g_ras: Floats) -> Image:
     return image
 
 
-def finer(slab: Slab) -> Slab:
-    """The slab to paint for Gibbs ringing: twice as fine along rows and columns, over the same field."""
-    x, y, z = slab.voxel_mm
-    nx, ny, nz = slab.shape
-    first = slab.origin_lps - slab.steps_lps[:, 0] / 4 - slab.steps_lps[:, 1] / 4
-    return Slab((2 * nx, 2 * ny, nz), (x / 2, y / 2, z), slab.axes_lps, first)
-
-
 def reversed_protocol(protocol: dwi.Protocol) -> dwi.Protocol:
     """The second series, with the phase encoding reversed: images at b = 0 alone."""
     return replace(protocol, shells=(), unweighted=protocol.reversed_unweighted, interspersed=False)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from analyses.contract import Statistic
 from analyses.quantities import AD, BRAIN, FA, MD, RD, VOLUME, WHITE_MATTER, Quantity
 from phantom import tolerances
-from phantom.diffusion import DiffusionBody, signal
+from phantom.diffusion import DiffusionBody, History, signal
 from phantom.examination import Examination
 from phantom.painting import THREADS, Image
 from phantom.regions import Expected, expected, put_in
 from phantom.sequences import dwi
-from phantom.slab import LPS_TO_RAS
+from phantom.slab import LPS_TO_RAS, Slab
 from phantom.tissue import Tissue
 from phantom.tolerances import Measured, Shift
 from phantom.truth import Kind, TrueMeasurement
@@ -59,6 +59,33 @@ def of(body: DiffusionBody, protocol: dwi.Protocol, examination: Examination) ->
     maps["expected_white_matter"] = found.regions[WHITE_MATTER].astype(np.uint8)
     sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / examination.snr if examination.snr > 0 else 0.0
     return _measurements(body, true, found, Measured(b, g_ras, sigma)), maps
+
+
+def happened(history: History) -> dict[str, object]:
+    """What a series went through, as JSON values; nothing of what did not happen.
+
+    motion: by volume, x -> turn (x - centre) + centre + shift, RAS mm. eddy: see `artefacts.Eddy`. dropped: (volume,
+    slice). field_sign: towards which end of the array's columns a field above the centre frequency pushes.
+    """
+    told: dict[str, object] = {}
+    if history.motion is not None:
+        motion = history.motion
+        told["motion"] = {name: getattr(motion, name).tolist() for name in ("turn", "shift_mm", "centre_ras")}
+    if history.eddy is not None:
+        told["eddy"] = {"coefficients_mm": history.eddy.coefficients.tolist(), "b_full": history.eddy.b_full}
+    if history.dropped:
+        told["dropped"] = [list(pair) for pair in history.dropped]
+    if history.field_hz is not None:
+        told["field_sign"] = history.shift_sign
+    return told
+
+
+def field_on(slab: Slab, history: History) -> Image | None:
+    """The field (x, y, z) Hz on the voxels of the series: means of those that were painted."""
+    if history.field_hz is None:
+        return None
+    nx, ny, nz = slab.shape
+    return np.asarray(history.field_hz.reshape(nx, -1, ny, history.field_hz.shape[1] // ny, nz).mean(axis=(1, 3)))
 
 
 def single_fibre(body: DiffusionBody) -> npt.NDArray[np.uint8]:

@@ -6,8 +6,8 @@ Everything follows from the examination: the same one gives the same bytes and t
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ from phantom.dialects.registry import WRITERS
 from phantom.dialects.series import MAXIMUM_STORED, Acquired
 from phantom.disease import Condition
 from phantom.examination import Dialect, Examination, Technique
+from phantom.painting import Image
 from phantom.sequences import dwi, mprage
-from phantom.slab import Slab, rotation
+from phantom.slab import Slab, finer, rotation
 from phantom.tissue import Tissue
 from phantom.truth import Kind, Refusal, TimePoint, TrueMeasurement, TrueSeries, Truth
 
@@ -104,10 +105,11 @@ def identity_of(examination: Examination, visit: int | None = None) -> Identity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scanned:
-    """A series with what it is to a classifier."""
+    """A series with what it is to a classifier, and what happened while it was taken."""
 
     role: RoleKind
     acquired: Acquired
+    happened: Mapping[str, object] = field(default_factory=dict)
 
 
 def _scan_t1(patient: Patient, slab: Slab, examination: Examination) -> tuple[_Scanned, t1.T1Body]:
@@ -123,25 +125,30 @@ def _scan_t1(patient: Patient, slab: Slab, examination: Examination) -> tuple[_S
 
 def _scan_dwi(
     patient: Patient, slab: Slab, examination: Examination, protocol: dwi.Protocol
-) -> tuple[list[_Scanned], diffusion.DiffusionBody]:
+) -> tuple[list[_Scanned], diffusion.DiffusionBody, Image | None]:
+    """The series, what they show, and the field (x, y, z) Hz that pushed it about, None without one."""
     person, artefacts = patient.person, examination.artefacts
     body = diffusion.see(person, slab, protocol, examination.disease)
     painted = body
     if artefacts.gibbs:
-        painted = diffusion.see(person, diffusion.finer(slab), protocol, examination.disease)
+        painted = diffusion.see(person, finer(slab), protocol, examination.disease)
     sigma = dwi.unweighted_signal(Tissue.WHITE, protocol) / examination.snr if examination.snr > 0 else 0.0
     times = plan.slice_times_ms(slab.shape[2], protocol.tr_ms)
     runs = [(plan.diffusion(protocol), protocol, _DWI)]
     if protocol.reversed_unweighted:
         runs.append((plan.reversed_diffusion(protocol), diffusion.reversed_protocol(protocol), _REVERSED))
-    scanned = []
+    scanned, field_hz = [], None
     for sequence, played, stream in runs:
         seed = _stream(examination.seed, stream, examination.visit)
-        data, _ = diffusion.acquire(painted, person, slab, played, artefacts, sigma, seed, sequence.phase_positive)
+        data, history = diffusion.acquire(
+            painted, person, slab, played, artefacts, sigma, seed, sequence.phase_positive
+        )
         b, g_lps = breakages.table(examination.breakages, *dwi.table(played), slab)
         role = RoleKind.DWI if (b > 0).any() else RoleKind.FIELD_MAP
-        scanned.append(_Scanned(role, Acquired(sequence, slab, data, b, g_lps, times)))
-    return scanned, body
+        acquired = Acquired(sequence, slab, data, b, g_lps, times)
+        scanned.append(_Scanned(role, acquired, diffusion_truth.happened(history)))
+        field_hz = diffusion_truth.field_on(slab, history)
+    return scanned, body, field_hz
 
 
 def objects(dialect: Dialect, acquired: Acquired) -> int:
@@ -180,9 +187,11 @@ def make(folder: Path, examination: Examination | None = None, progress: Progres
     if Technique.DWI in asked.techniques:
         slab = plan.dwi_slab(patient.person, patient.pitch_deg, asked.resolution_mm)
         slab = breakages.slab(asked.breakages, slab)
-        runs, seen = _scan_dwi(patient, slab, asked, protocol)
+        runs, seen, field_hz = _scan_dwi(patient, slab, asked, protocol)
         scanned += runs
         keep(diffusion_truth.of(seen, protocol, asked), slab)
+        if field_hz is not None:
+            keep(((), {"field_hz": field_hz}), slab)
     series_written = tuple(_write(folder, asked, identity, scanned, progress))
     breakages.files(asked.breakages, folder / "dicom", np.random.default_rng(_stream(asked.seed, _DELIVERY)))
     x, y, z = (float(v) for v in patient.person.scanner(LESION_CENTRE_MM))
@@ -228,4 +237,4 @@ def _write(
             progress(counted, total)
         g = tuple((float(x), float(y), float(z)) for x, y, z in one.acquired.gradients_lps)
         b = tuple(map(float, one.acquired.b))
-        yield TrueSeries(identity.uid(number), one.role.value, str(number), counted - before, b, g)
+        yield TrueSeries(identity.uid(number), one.role.value, str(number), counted - before, b, g, one.happened)

@@ -12,9 +12,9 @@ from phantom.anatomy.body import ROW, TISSUES, Points
 from phantom.anatomy.person import Person
 from phantom.painting import THREADS, Image, paint
 from phantom.sequences import mprage
-from phantom.sequences.artefacts import Artefacts
+from phantom.sequences.artefacts import Artefacts, truncated
 from phantom.sequences.noise import rician
-from phantom.slab import Slab, rotation
+from phantom.slab import Slab, finer, rotation
 from phantom.tissue import Tissue
 
 COIL_REACH_MM = 100.0  # receive shading is told for this distance from the middle
@@ -54,6 +54,18 @@ def see(person: Person, slab: Slab, protocol: mprage.Protocol, bias: float) -> T
     return T1Body(signal, parcels.astype(np.uint8), grey, white)
 
 
+def _signal(person: Person, slab: Slab, protocol: mprage.Protocol, bias: float) -> Image:
+    """The signal (x, y, z) of `see` alone."""
+    signals = np.array([mprage.signal(tissue, protocol) for tissue in TISSUES], np.float32)
+    steps = person.steps(slab)
+
+    def work(scanner: Points, at: Points) -> npt.NDArray[np.float32]:
+        signal = np.einsum("t,tn->n", signals, person.body.fractions(at, steps))
+        return np.asarray(signal * shading(scanner, person.centre_ras, bias), np.float32)[None]
+
+    return np.asarray(paint(person, slab, work, rows=1)[0])
+
+
 def acquire(
     body: T1Body,
     person: Person,
@@ -65,9 +77,14 @@ def acquire(
 ) -> Image:
     """Magnitude image (x, y, z): motion between shots, truncated k-space, Rician noise of `sigma`."""
     motion, noise = random.spawn(2)
-    image = body.signal
+    image, painted = body.signal, slab
+    if artefacts.gibbs:
+        painted = finer(slab)
+        image = _signal(person, painted, protocol, artefacts.bias)
     if artefacts.motion_mm or artefacts.motion_deg:
-        image = _moved(image, person, slab, protocol, artefacts, motion)
+        image = _moved(image, person, painted, protocol, artefacts, motion)
+    if artefacts.gibbs:
+        image = np.abs(truncated(image))
     return rician(image, sigma, noise)
 
 
@@ -84,7 +101,7 @@ def _moved(
     turn = rotation(tuple(random.normal(0, artefacts.motion_deg, 3)))
     x, y, z = (float(v) for v in person.centre_ras + shift)
     elsewhere = Person(person.body, person.warp, turn @ person.placement, (x, y, z), person.change)
-    other = see(elsewhere, slab, protocol, artefacts.bias).signal
+    other = _signal(elsewhere, slab, protocol, artefacts.bias)
     lines = np.rint(np.abs(fft.fftfreq(image.shape[1])) * image.shape[1]).astype(int) // BLOCK_LINES
     moved = random.random(int(lines.max()) + 1)[lines] < MOVED_SHARE
     moved[lines == 0] = False  # the centre of k-space lies in the first pose: the image stays where it is

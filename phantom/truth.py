@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class TrueMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class TrueSeries:
-    """A series as it was sent: role, instances, and its b-table (directions LPS) when it is diffusion."""
+    """A series as it was sent: role, instances, its b-table (directions LPS) when it is diffusion, what befell it."""
 
     series_uid: str
     role: str
@@ -95,6 +95,7 @@ class TrueSeries:
     instances: int
     b: tuple[float, ...] = ()
     g_lps: tuple[tuple[float, float, float], ...] = ()
+    happened: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,11 @@ def _measurement(item: TrueMeasurement) -> dict[str, object]:
     }
 
 
+def _series(one: TrueSeries) -> dict[str, object]:
+    told = {"role": one.role, "folder": one.folder, "instances": one.instances, "b": one.b, "g_lps": one.g_lps}
+    return {**told, **one.happened}
+
+
 def to_json(truth: Truth) -> dict[str, object]:
     """The record that `truth.json` holds; study and series by UID, no name."""
     return {
@@ -264,10 +270,7 @@ def to_json(truth: Truth) -> dict[str, object]:
         "timepoints": [asdict(one) for one in truth.timepoints],
         "maps": dict(truth.maps),
         "left_marker_ras": list(truth.left_marker_ras),
-        "series": {
-            s.series_uid: {"role": s.role, "folder": s.folder, "instances": s.instances, "b": s.b, "g_lps": s.g_lps}
-            for s in truth.series
-        },
+        "series": {s.series_uid: _series(s) for s in truth.series},
     }
 
 

@@ -44,11 +44,13 @@ class Adult:
 
     def __init__(self, template: Template, thinning_mm: Mapping[Parcel, float]) -> None:
         self._template = template
-        self._cortex = Cortex(template, thinning_mm)
-        self._hind = deep.hindbrain(template)
-        self._maps = _interleaved(template)
-        self._sinuses, self._vessels = vessels.sinuses(template), vessels.surface_vessels(template)
-        self._shells = outside.shells(template)
+        with ThreadPoolExecutor(1) as beside:  # the cortex takes as long as all the rest
+            cortex = beside.submit(Cortex, template, thinning_mm)
+            self._hind = deep.hindbrain(template)
+            self._maps = _interleaved(template)
+            self._sinuses, self._vessels = vessels.sinuses(template), vessels.surface_vessels(template)
+            self._shells = outside.shells(template)
+            self._cortex = cortex.result()
         self.cord = Cord()
         thinned = sorted((parcel.structure.value, parcel.side.value, mm) for parcel, mm in thinning_mm.items() if mm)
         self.name = f"adult {hashlib.sha256(repr((template.digest, thinned)).encode()).hexdigest()[:12]}"

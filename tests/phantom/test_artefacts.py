@@ -13,7 +13,7 @@ from phantom.disease import HEALTHY
 from phantom.sequences import artefacts, dwi, field
 from phantom.sequences.artefacts import LEFT_BY_DROPOUT, NONE, Artefacts, Eddy, Motion
 from phantom.sequences.noise import rician
-from phantom.slab import LPS_TO_RAS, Slab, rotation
+from phantom.slab import LPS_TO_RAS, Slab, finer, rotation
 from phantom.tissue import Tissue
 
 Image = npt.NDArray[np.float32]
@@ -326,7 +326,7 @@ def test_truncation_moves_nothing() -> None:
 
 def test_a_series_rings_when_it_is_painted_finer(person: Person) -> None:
     slab = Slab.around((3.0, -2.0, 4.0), (24, 28, 6), (4.0, 4.0, 4.0))
-    plain, fine = (diffusion.see(person, s, PROTOCOL, HEALTHY) for s in (slab, diffusion.finer(slab)))
+    plain, fine = (diffusion.see(person, s, PROTOCOL, HEALTHY) for s in (slab, finer(slab)))
     random = np.random.SeedSequence(1)
     smooth, _ = diffusion.acquire(plain, person, slab, PROTOCOL, NONE, 0.0, random)
     rung, _ = diffusion.acquire(fine, person, slab, PROTOCOL, NONE, 0.0, random)

@@ -18,7 +18,7 @@ from phantom.anatomy.warp import Warp, random_warp
 from phantom.disease import HEALTHY, LATE, LIMB_LEFT, BundleChange, Disease, Parameter
 from phantom.sequences import dwi
 from phantom.sequences.artefacts import NONE
-from phantom.slab import LPS_TO_RAS, Slab, rotation
+from phantom.slab import LPS_TO_RAS, Slab, finer, rotation
 from phantom.tissue import BETWEEN, BUNDLE, BUNDLE_SHARE, HINDERED_MD, PROPERTIES, Tissue
 
 Floats = npt.NDArray[np.float64]
@@ -290,7 +290,7 @@ def test_the_b_table_holds_its_shells_and_where_its_images_without_weighting_lie
 
 def test_the_slab_that_is_painted_for_ringing_covers_the_same_field() -> None:
     slab = Slab.around((3.0, 4.0, 5.0), (6, 8, 4), (2.0, 2.5, 3.0), tilt_deg=(5.0, 10.0, -20.0))
-    fine = diffusion.finer(slab)
+    fine = finer(slab)
     centres = slab.points_ras().reshape(3, 6, 8, 4)
     quarters = fine.points_ras().reshape(3, 6, 2, 8, 2, 4).mean(axis=(2, 4))
     np.testing.assert_allclose(quarters, centres, atol=1e-4)

@@ -80,6 +80,8 @@ def test_the_file_has_the_form_that_was_promised(small: Truth, noisy: Truth) -> 
         lambda r: r.update(patient="somebody"),
         lambda r: r.update(schema=2),
         lambda r: r["maps"].update(FA="../FA.nii.gz"),
+        lambda r: r["series"]["1.2.3.4"].update(dropped=[[1, -2]]),
+        lambda r: r["series"]["1.2.3.4"].update(motion={}),
     ],
 )
 def test_the_schema_notices_what_breaks_the_form(small: Truth, fault) -> None:
