@@ -184,6 +184,7 @@ def make(folder: Path, examination: Examination | None = None, progress: Progres
         series, body = _scan_t1(patient, slab, asked)
         scanned.append(series)
         keep(anatomical_truth.of(patient.person, patient.first, body, slab, asked), slab)
+        del body  # 0.2 GB that the diffusion series needs
     if Technique.DWI in asked.techniques:
         slab = plan.dwi_slab(patient.person, patient.pitch_deg, asked.resolution_mm)
         slab = breakages.slab(asked.breakages, slab)
