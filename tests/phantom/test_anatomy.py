@@ -17,8 +17,7 @@ def bent() -> warp.Warp:
 def test_a_warp_folds_nothing_and_is_another_for_another_seed(bent: warp.Warp) -> None:
     points = np.random.default_rng(0).uniform(-90, 90, (3, 20000)).astype(np.float32)
     assert bent.determinant(points).min() > 0.3
-    moved = bent.pull(points) - points
-    assert np.sqrt((moved**2).sum(axis=0).mean()) == pytest.approx(2.5, rel=0.35)
+    assert np.sqrt((bent.coefficients_mm**2).sum(axis=0).mean()) == pytest.approx(2.5, rel=0.1)
     other = warp.random_warp(np.random.default_rng(8), 2.5)
     assert np.abs(other.pull(points) - bent.pull(points)).max() > 3
 
