@@ -15,6 +15,12 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from analyses.contract import RoleKind
+from dicom_io import header
+from dicom_io.classify import classify
+from dicom_io.completeness import completeness
+from dicom_io.convert import convert
+from dicom_io.facts import facts
 from phantom import markers, plan
 from phantom.dialects.identity import Identity
 from phantom.dialects.registry import WRITERS
@@ -138,3 +144,17 @@ def order_of(read: Read, acquired: Acquired) -> list[int]:
         left.remove(same[0])
     assert not left
     return found
+
+
+def assert_taken_and_converted(paths: list[Path], acquired: Acquired, kind: RoleKind, folder: Path) -> None:
+    """Our own reader takes a written series for what it is, finds it whole, and converts every voxel of it."""
+    series = header.read_series(paths)
+    role = classify(series)
+    assert role.kind is kind
+    assert role.phantom
+    found = facts(series, role)
+    assert found.original
+    assert completeness(series).complete
+    (folder / "work").mkdir()
+    volume = convert(series, found, folder / "work")
+    assert volume.data.size == acquired.data.size

@@ -10,10 +10,7 @@ import pytest
 
 from analyses.contract import RoleKind
 from dicom_io import header
-from dicom_io.classify import classify
 from dicom_io.completeness import completeness
-from dicom_io.convert import convert
-from dicom_io.facts import facts
 from phantom import markers
 from phantom.dialects import ge
 from phantom.dialects.identity import Identity
@@ -214,16 +211,7 @@ def test_our_reader_takes_the_series_for_what_they_are_and_converts_them(tmp_pat
     where = markers.slab(Plane.AXIAL, tilted=True)
     for acquired, kind in ((roundtrip.diffusion(where), RoleKind.DWI), (roundtrip.t1(where), RoleKind.T1)):
         folder = tmp_path / str(acquired.sequence.number)
-        series = header.read_series(written(folder, acquired))
-        role = classify(series)
-        assert role.kind is kind
-        assert role.phantom
-        found = facts(series, role)
-        assert found.original
-        assert completeness(series).complete
-        (folder / "work").mkdir()
-        volume = convert(series, found, folder / "work")
-        assert volume.data.size == acquired.data.size
+        roundtrip.assert_taken_and_converted(written(folder, acquired), acquired, kind, folder)
 
 
 def test_a_lost_slice_is_missed(tmp_path: Path) -> None:

@@ -11,10 +11,7 @@ import pytest
 
 from analyses.contract import RoleKind
 from dicom_io import header
-from dicom_io.classify import classify
 from dicom_io.completeness import completeness
-from dicom_io.convert import convert
-from dicom_io.facts import facts
 from dicom_io.vendors.siemens import parse_csa
 from phantom import markers
 from phantom.dialects import csa, siemens
@@ -199,16 +196,7 @@ def test_our_reader_takes_mosaic_and_t1_for_what_they_are_and_converts_them(tmp_
     where = markers.slab(Plane.AXIAL, tilted=True, left_handed=True)
     for acquired, kind in ((one_b0(where), RoleKind.DWI), (roundtrip.t1(where), RoleKind.T1)):
         folder = tmp_path / str(acquired.sequence.number)
-        series = header.read_series(written(folder, acquired))
-        role = classify(series)
-        assert role.kind is kind
-        assert role.phantom
-        found = facts(series, role)
-        assert found.original
-        assert completeness(series).complete
-        (folder / "work").mkdir()
-        volume = convert(series, found, folder / "work")
-        assert volume.data.size == acquired.data.size
+        roundtrip.assert_taken_and_converted(written(folder, acquired), acquired, kind, folder)
 
 
 def test_the_first_tile_lies_where_the_first_slice_lies(tmp_path: Path) -> None:
